@@ -1,0 +1,44 @@
+// What the gateway may ask of an HSM: closed verbs, no mechanism, no attribute, no bare key.
+import type { Material, SealedMaterial } from '../keys/material.ts'
+
+/** A material to make: everything that is fixed before the HSM acts. The agent adds blob or object, and the MAC. */
+export type MaterialPlan = Omit<Material, 'blob' | 'spkiDigest' | 'domainId' | 'domainVersion'>
+
+export interface Hsm {
+  /** AES-256-GCM in the HSM. `context` is encodeContext's output. Resolves to a whole ciphertext blob, see keys/ciphertext.ts. */
+  encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer>
+  /** @throws InvalidCiphertextException for whatever is wrong inside the blob or with the context. */
+  decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer>
+  /** 1 to 1,024 bytes of C_GenerateRandom. */
+  random(length: number): Promise<Buffer>
+  /** Makes the key. May be repeated with the same plan: a resident object is found by its CKA_ID before one is made. */
+  create(plan: MaterialPlan): Promise<SealedMaterial>
+  /** Destroys the resident object with this CKA_ID (16 bytes), if any. Resolves to whether there was one. */
+  destroy(ckaId: Buffer): Promise<boolean>
+  /** CKA_IDs of all resident material objects on the token. An unhurried path: reconciliation and tests. */
+  residents(): Promise<Buffer[]>
+  /** Seals a credential (at most 4,096 bytes) under a service key; `aad` binds it to its owner. */
+  seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer>
+  /** @throws SealBroken when the bytes were not sealed with this key and aad. */
+  unseal(material: SealedMaterial, aad: Buffer, sealed: Buffer): Promise<Buffer>
+}
+
+/** No usable token, or no answer in time. The pipeline turns it into the error that the operation models. */
+export class HsmUnavailable extends Error {
+  override readonly name = 'HsmUnavailable'
+  readonly reason: 'unavailable' | 'deadline' | 'busy'
+
+  constructor(reason: 'unavailable' | 'deadline' | 'busy', message: string) {
+    super(message)
+    this.reason = reason
+  }
+}
+
+/** A material row whose MAC is not the token's: someone changed the database. Raises an alarm, uses no key. */
+export class MaterialRefused extends Error {
+  override readonly name = 'MaterialRefused'
+}
+
+export class SealBroken extends Error {
+  override readonly name = 'SealBroken'
+}

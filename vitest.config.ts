@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config'
+
+// unit: pure code, no processes. system: real Postgres, real tokens, real clients; dist/ is built first by test/support/global.ts,
+// because child and worker entries are taken from dist/.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/{sigv4,shape,authz,keys,telemetry,http,pipeline,operations,config}/**/*.test.ts', 'test/*.test.ts'],
+          exclude: ['test/**/*.system.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/**/*.system.test.ts'],
+          globalSetup: ['test/support/global.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+})
