@@ -67,8 +67,10 @@ CREATE TABLE access_keys (
 );
 CREATE INDEX access_keys_user ON access_keys (user_id);
 
+-- Key ids and alias names are compared by bytes (COLLATE "C"): pages keep their order whatever locale the database has, and a
+-- new libc cannot break an index.
 CREATE TABLE keys (
-  id text PRIMARY KEY CHECK (id ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$'),
+  id text COLLATE "C" PRIMARY KEY CHECK (id ~ '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$'),
   account_id text NOT NULL REFERENCES accounts,
   region text NOT NULL,
   spec text NOT NULL,
@@ -88,7 +90,7 @@ CREATE INDEX keys_account ON keys (account_id, id);
 -- What is not here stands in keys (account, Region, spec, usage, origin): the row that the MAC covers is put together from
 -- both, so an edit in either table gives a refused key. row_mac null: made but not confirmed, see intents.
 CREATE TABLE materials (
-  key_id text NOT NULL REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
   material_id bytea NOT NULL CHECK (length(material_id) = 32),
   backing integer NOT NULL DEFAULT 1 CHECK (backing > 0),
   cipher_mode text NOT NULL CHECK (cipher_mode IN ('direct', 'derived', 'none')),
@@ -104,14 +106,14 @@ CREATE TABLE materials (
 );
 
 CREATE TABLE key_policies (
-  key_id text PRIMARY KEY REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" PRIMARY KEY REFERENCES keys ON DELETE CASCADE,
   document text NOT NULL
 );
 
 CREATE TABLE aliases (
   account_id text NOT NULL REFERENCES accounts,
-  name text NOT NULL CHECK (name ~ '^alias/[a-zA-Z0-9/_-]+$' AND length(name) <= 256),
-  key_id text NOT NULL REFERENCES keys ON DELETE CASCADE,
+  name text COLLATE "C" NOT NULL CHECK (name ~ '^alias/[a-zA-Z0-9/_-]+$' AND length(name) <= 256),
+  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (account_id, name)
@@ -120,7 +122,7 @@ CREATE INDEX aliases_key ON aliases (key_id);
 
 -- position keeps insertion order: ListResourceTags shows it, and an updated tag keeps its place.
 CREATE TABLE tags (
-  key_id text NOT NULL REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
   tag_key text NOT NULL,
   tag_value text NOT NULL,
   position bigint GENERATED ALWAYS AS IDENTITY,
@@ -131,7 +133,7 @@ CREATE TABLE tags (
 CREATE TABLE intents (
   id uuid PRIMARY KEY,
   kind text NOT NULL CHECK (kind IN ('create-material')),
-  key_id text NOT NULL REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
   payload jsonb NOT NULL,
   -- The process that works on it, and until when the others leave it alone.
   claimed_until timestamptz NOT NULL,
@@ -155,18 +157,46 @@ CREATE TABLE audit_batches (
 );
 CREATE INDEX audit_batches_time ON audit_batches (last_time);
 
--- Invalidation: 'table key' on channel trent_cache. Caches drop the entry, see cache/.
+-- Invalidation. One notification on channel trent_cache for each entry that a change touches, 'kind key': what cache/ drops.
+-- The first trigger argument is the kind, the others the columns of its key. Old and new row both count, so a row that moves
+-- drops the entry it left as well. Postgres delivers notifications after the commit is visible and in the order of commits.
 CREATE FUNCTION notify_cache() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-  old_row jsonb := CASE WHEN TG_OP = 'INSERT' THEN NULL ELSE to_jsonb(OLD) END;
-  new_row jsonb := CASE WHEN TG_OP = 'DELETE' THEN NULL ELSE to_jsonb(NEW) END;
+  changed jsonb;
   entry text;
 BEGIN
-  FOR entry IN
-    SELECT DISTINCT TG_ARGV[0] || ' ' || (SELECT string_agg(r ->> c, ' ') FROM unnest(TG_ARGV[1:]) c)
-    FROM (VALUES (old_row), (new_row)) v(r) WHERE r IS NOT NULL
-  LOOP
-    PERFORM pg_notify('trent_cache', entry);
+  FOREACH changed IN ARRAY ARRAY[to_jsonb(OLD), to_jsonb(NEW)] LOOP
+    CONTINUE WHEN changed IS NULL;
+    SELECT string_agg(changed ->> c.name, ' ' ORDER BY c.place) INTO entry
+    FROM unnest(TG_ARGV[1:]) WITH ORDINALITY AS c(name, place);
+    PERFORM pg_notify('trent_cache', TG_ARGV[0] || ' ' || entry);
   END LOOP;
   RETURN NULL;
 END $$;
+
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON keys FOR EACH ROW EXECUTE FUNCTION notify_cache('key', 'id');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON materials FOR EACH ROW EXECUTE FUNCTION notify_cache('key', 'key_id');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON key_policies FOR EACH ROW EXECUTE FUNCTION notify_cache('key', 'key_id');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON tags FOR EACH ROW EXECUTE FUNCTION notify_cache('key', 'key_id');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON aliases FOR EACH ROW EXECUTE FUNCTION notify_cache('alias', 'account_id', 'name');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON access_keys FOR EACH ROW EXECUTE FUNCTION notify_cache('access-key', 'id');
+-- By user, not by each of the user's access keys: a key inserted by a transaction that has not committed yet could not be seen
+-- here, and would keep the old policies once it has.
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON users FOR EACH ROW EXECUTE FUNCTION notify_cache('user', 'id');
+CREATE TRIGGER cache AFTER INSERT OR UPDATE OR DELETE ON user_policies FOR EACH ROW EXECUTE FUNCTION notify_cache('user', 'user_id');
+
+-- TRUNCATE fires no row triggers: an operator who empties a table by it empties the caches too.
+CREATE FUNCTION notify_cache_everything() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('trent_cache', 'everything');
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON keys EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON materials EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON key_policies EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON tags EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON aliases EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON access_keys EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON users EXECUTE FUNCTION notify_cache_everything();
+CREATE TRIGGER cache_everything AFTER TRUNCATE ON user_policies EXECUTE FUNCTION notify_cache_everything();
