@@ -1,5 +1,5 @@
 // Access keys: the secret is sealed by the HSM, see identity/.
-import { changed, row, rows, type Db } from './database.ts'
+import { changed, lookUpMs, row, rows, type Db } from './database.ts'
 
 export type AccessKeyStatus = 'Active' | 'Inactive'
 
@@ -38,6 +38,7 @@ export async function loadAccessKey(db: Db, accessKeyId: string): Promise<Stored
   return await row<StoredAccessKey>(db, {
     name: 'access-keys.load',
     hot: true,
+    withinMs: lookUpMs,
     text: `SELECT ${columns},
         CASE WHEN u.id IS NOT NULL THEN json_build_object('id', u.id, 'name', u.name, 'path', u.path) END AS user,
         ARRAY(SELECT p.document FROM user_policies p WHERE p.user_id = a.user_id ORDER BY p.name) AS "policyDocuments"

@@ -1,5 +1,5 @@
 // Rows of aliases. Names keep their `alias/` and are compared by bytes.
-import { changed, row, rows, type Db } from './database.ts'
+import { changed, lookUpMs, row, rows, type Db } from './database.ts'
 
 export interface Alias {
   readonly accountId: string
@@ -14,7 +14,7 @@ const columns = 'account_id AS "accountId", name, key_id AS "keyId", created_at 
 
 export async function findAlias(db: Db, accountId: string, name: string): Promise<Alias | undefined> {
   return await row<Alias>(db, {
-    name: 'aliases.find', hot: true, text: `SELECT ${columns} FROM aliases WHERE account_id = $1 AND name = $2`,
+    name: 'aliases.find', hot: true, withinMs: lookUpMs, text: `SELECT ${columns} FROM aliases WHERE account_id = $1 AND name = $2`,
   }, [accountId, name])
 }
 

@@ -50,7 +50,12 @@ export interface Statement {
   readonly name: string
   readonly text: string
   readonly hot?: true
+  /** Milliseconds for the answer, when it is not worth waiting for the pool's limit. */
+  readonly withinMs?: number
 }
+
+/** Milliseconds for what the cache reads, one row by its primary key: a request waits for it, and a frozen network must show soon. */
+export const lookUpMs = 1_500
 
 /**
  * What went wrong in Postgres, without Postgres's own words: message, detail and position of a server error quote parameter
@@ -107,7 +112,12 @@ export async function changed(db: Db, statement: Statement, values: readonly unk
 
 async function run<Row extends object>(db: Db, statement: Statement, values: readonly unknown[]): Promise<pg.QueryResult<Row>> {
   try {
-    return await db.query<Row>({ text: statement.text, values: [...values], ...(statement.hot && { name: statement.name }) })
+    return await db.query<Row>({
+      text: statement.text,
+      values: [...values],
+      ...(statement.hot && { name: statement.name }),
+      ...(statement.withinMs !== undefined && { query_timeout: statement.withinMs }),
+    })
   } catch (error) {
     throw new DatabaseError(statement.name, error)
   }

@@ -1,7 +1,7 @@
 // What the cache keeps of a key, in one statement: key, policy, tags and confirmed materials of one moment.
 import type { Key } from '../keys/key.ts'
 import type { SealedMaterial } from '../keys/material.ts'
-import { row, type Db } from './database.ts'
+import { lookUpMs, row, type Db } from './database.ts'
 import { keyColumns, keyFromRow, type KeyRow } from './keys.ts'
 import { sealedOf } from './materials.ts'
 
@@ -20,8 +20,6 @@ export interface StoredBacking {
   readonly materialId: Buffer
   readonly backing: number
   readonly sealed: SealedMaterial
-  /** SubjectPublicKeyInfo in DER; null for symmetric keys. */
-  readonly spki: Buffer | null
 }
 
 interface MaterialJson {
@@ -42,6 +40,7 @@ type EntryRow = KeyRow & { readonly document: string | null; readonly tags: read
 const statement = {
   name: 'keys.entry',
   hot: true,
+  withinMs: lookUpMs,
   text: `SELECT ${keyColumns}, p.document,
       (SELECT json_agg(json_build_array(t.tag_key, t.tag_value) ORDER BY t.position) FROM tags t WHERE t.key_id = k.id) AS tags,
       (SELECT json_agg(json_build_object('material_id', encode(m.material_id, 'hex'), 'backing', m.backing, 'cipher_mode', m.cipher_mode,
@@ -66,14 +65,14 @@ export async function loadKeyEntry(db: Db, keyId: string): Promise<StoredKey | u
 
 function backingOf(key: Key, json: MaterialJson): StoredBacking[] {
   const materialId = bytes(json.material_id)
-  const spki = json.spki === null ? null : bytes(json.spki)
   const sealed = sealedOf({
     account_id: key.accountId, region: key.region, origin: key.origin, spec: key.spec, usage: key.usage, key_id: key.id,
     material_id: materialId, backing: json.backing, cipher_mode: json.cipher_mode, residency: json.residency, cka_id: bytes(json.cka_id),
-    domain_id: bytes(json.domain_id), domain_version: json.domain_version, spki, blob: json.blob === null ? null : bytes(json.blob),
+    domain_id: bytes(json.domain_id), domain_version: json.domain_version,
+    spki: json.spki === null ? null : bytes(json.spki), blob: json.blob === null ? null : bytes(json.blob),
     mac: bytes(json.mac),
   })
-  return sealed === undefined ? [] : [{ materialId, backing: json.backing, sealed, spki }]
+  return sealed === undefined ? [] : [{ materialId, backing: json.backing, sealed }]
 }
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
