@@ -13,10 +13,6 @@ export interface Hsm {
   random(length: number): Promise<Buffer>
   /** Makes the key. May be repeated with the same plan: a resident object is found by its CKA_ID before one is made. */
   create(plan: MaterialPlan): Promise<SealedMaterial>
-  /** Destroys the resident object with this CKA_ID (16 bytes), if any. Resolves to whether there was one. */
-  destroy(ckaId: Buffer): Promise<boolean>
-  /** CKA_IDs of all resident material objects on the token. An unhurried path: reconciliation and tests. */
-  residents(): Promise<Buffer[]>
   /** Seals a credential (at most 4,096 bytes) under a service key; `aad` binds it to its owner. */
   seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer>
   /** @throws SealBroken when the bytes were not sealed with this key and aad. */

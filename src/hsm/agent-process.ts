@@ -1,0 +1,56 @@
+// Starting an hsm-agent process and talking to it over its control socket. Used by the supervisor and by one-off jobs.
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { TokenConfig } from '../config.ts'
+import { StartError } from '../errors.ts'
+import { LineReader, type FromAgent, type Job, type ToAgent, type TokenAddress } from './agent/control.ts'
+
+const entry = fileURLToPath(new URL('./agent/main.js', import.meta.url))
+
+export interface AgentProcess {
+  readonly child: ChildProcess
+  send(message: ToAgent): void
+}
+
+/** The agent's environment is the token's own settings and nothing of ours: no database URL, no credentials. */
+export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => void): AgentProcess {
+  const child = spawn(process.execPath, [entry], {
+    argv0: `trent: hsm-agent ${token.label}`,
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin', ...token.env },
+    // stdin is the lifeline: held open, never written. File descriptor 3 is the control socket.
+    stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
+  })
+  // 'pipe' beyond stderr is a socket pair: both directions.
+  const control = child.stdio[3] as Duplex
+  const reader = new LineReader()
+  control.on('data', (chunk: Buffer) => {
+    for (const line of reader.push(chunk)) hear(JSON.parse(line) as FromAgent)
+  })
+  control.on('error', () => child.kill('SIGKILL'))
+  child.stdin?.on('error', () => undefined)
+  return { child, send: message => { control.write(`${JSON.stringify(message)}\n`) } }
+}
+
+export const tokenAddress = (token: TokenConfig): TokenAddress => ({
+  label: token.label, serial: token.serial, library: token.library, libraryParameters: token.libraryParameters, profile: token.profile,
+})
+
+const jobLimitMilliseconds = 120_000
+
+/** Runs one job in an agent process of its own. @throws StartError with the agent's sentence */
+export function runJob<Result>(token: TokenConfig, job: Job): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const agent = spawnAgent(token, message => {
+      if (message.type === 'done') resolve(message.result as Result)
+      else if (message.type === 'fatal') reject(new StartError(message.message))
+    })
+    const limit = setTimeout(() => agent.child.kill('SIGKILL'), jobLimitMilliseconds)
+    agent.child.on('error', reject)
+    agent.child.on('exit', (code, signal) => {
+      clearTimeout(limit)
+      reject(new StartError(`the hsm-agent for token '${token.label}' ended without an answer (${signal ?? `exit ${code}`})`))
+    })
+    agent.send(job)
+  })
+}

@@ -1,0 +1,76 @@
+// What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, never
+// in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
+
+export interface TokenAddress {
+  readonly label: string
+  readonly serial?: string | undefined
+  readonly library: string
+  readonly libraryParameters?: string | undefined
+  readonly profile: string
+}
+
+export interface StartMessage {
+  readonly type: 'start'
+  readonly token: TokenAddress
+  readonly pin: string
+  readonly domain: { readonly id: string; readonly version: number }
+  /** One path a worker: its unix socket. */
+  readonly sockets: readonly string[]
+}
+
+/** Unhurried jobs that end the process: set-up and inspection. */
+export type Job =
+  | { readonly type: 'init-token'; readonly token: TokenAddress; readonly soPin: string; readonly pin: string }
+  | { readonly type: 'init-domain'; readonly token: TokenAddress; readonly pin: string; readonly domainId: string; readonly recoveryKey: string | null }
+  | { readonly type: 'objects'; readonly token: TokenAddress; readonly pin: string }
+
+export type ToAgent = StartMessage | Job
+
+export interface AgentReady {
+  readonly type: 'ready'
+  readonly serial: string
+  readonly model: string
+  readonly library: string
+  /** SHA-256 in hex, see domain.ts. */
+  readonly fingerprint: string
+  /** Whether an extractable unwrap and a change of CKA_DECRYPT on the domain key were both refused. */
+  readonly templateEnforced: boolean
+}
+
+export type FatalCode = 'library' | 'token' | 'pin' | 'domain' | 'job' | 'internal'
+
+export type FromAgent =
+  | AgentReady
+  | { readonly type: 'alive' }
+  | { readonly type: 'overrun'; readonly worker: number; readonly deadlineClass: string }
+  | { readonly type: 'done'; readonly result: unknown }
+  | { readonly type: 'fatal'; readonly code: FatalCode; readonly message: string }
+
+/** What the domain ceremony hands back: all of it goes to Postgres. Buffers are base64. */
+export interface DomainResult {
+  readonly serial: string
+  readonly fingerprint: string
+  readonly recovery: { readonly fingerprint: string; readonly domainKey: string; readonly integrityKey: string } | null
+  readonly canary: { readonly row: string; readonly mac: string; readonly ciphertext: string }
+  readonly sealKey: { readonly row: string; readonly mac: string }
+}
+
+export interface TokenObject {
+  readonly class: 'secret' | 'private' | 'public' | 'other'
+  readonly label: string
+  /** CKA_ID in hex. */
+  readonly id: string
+  readonly extractable: boolean
+  readonly modifiable: boolean
+}
+
+/** Cuts the stream into JSON lines; the peer is our own process, a broken line ends it. */
+export class LineReader {
+  #rest = ''
+
+  push(chunk: Buffer): string[] {
+    const lines = (this.#rest + chunk.toString('utf8')).split('\n')
+    this.#rest = lines.pop() ?? ''
+    return lines.filter(line => line !== '')
+  }
+}

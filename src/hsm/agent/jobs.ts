@@ -1,0 +1,65 @@
+// Set-up and inspection: jobs that a command starts in an agent process of their own, and that end it.
+import pkcs11 from 'pkcs11js'
+import { initDomain } from './ceremony.ts'
+import type { Job, TokenObject } from './control.ts'
+import { uuidBytes } from './domain.ts'
+import { ckrName, ckrOf } from './fault.ts'
+import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession } from './token.ts'
+
+const objectLimit = 100_000
+const labelBytes = 32
+
+/** @throws Fatal, Fault */
+export function runJob(job: Job): unknown {
+  if (job.type === 'init-token') return initToken(job)
+  const token = findToken(job.token)
+  const session = openSession(token)
+  login(token, session, job.pin)
+  if (job.type === 'objects') return listObjects(session)
+  return initDomain({
+    session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId), recoveryKey: job.recoveryKey,
+  })
+}
+
+/** Initialises the first uninitialised slot's token. Never touches one that is initialised. */
+function initToken(job: Extract<Job, { type: 'init-token' }>): { serial: string } {
+  const module = loadLibrary(job.token)
+  if (initializedTokens(module).some(({ label }) => label === job.token.label)) throw new Fatal('token', `a token with the label '${job.token.label}' exists already`)
+  const slots = module.getSlots(true)
+  for (let i = 0; i < slots.length; i++) {
+    const slot = slots.items(i)
+    if ((slot.getToken().flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0) continue
+    try {
+      // The library reads 32 bytes: a shorter label would bring heap bytes into the token's name.
+      module.lib.C_InitToken(slot.handle, job.soPin, job.token.label.padEnd(labelBytes))
+      setUserPin(job)
+    } catch (thrown) {
+      throw new Fatal('token', `the token cannot be initialised (${ckrName(ckrOf(thrown))})`)
+    }
+    return { serial: findToken(job.token).serial }
+  }
+  throw new Fatal('token', `${job.token.library} has no slot with an uninitialised token`)
+}
+
+function setUserPin(job: Extract<Job, { type: 'init-token' }>): void {
+  const session = openSession(findToken(job.token))
+  session.p11.C_Login(session.handle, pkcs11.CKU_SO, job.soPin)
+  session.p11.C_InitPIN(session.handle, job.pin)
+  session.p11.C_Logout(session.handle)
+}
+
+const classNames = new Map<number, TokenObject['class']>([
+  [pkcs11.CKO_SECRET_KEY, 'secret'], [pkcs11.CKO_PRIVATE_KEY, 'private'], [pkcs11.CKO_PUBLIC_KEY, 'public'],
+])
+
+function listObjects(session: ReturnType<typeof openSession>): TokenObject[] {
+  const flag = (bytes: Buffer): boolean => bytes[0] === 1
+  return session.find({ TOKEN: true }, objectLimit).map(handle => {
+    const name = classNames.get(Number(session.get(handle, 'CLASS').readBigUInt64LE())) ?? 'other'
+    const isKey = name === 'secret' || name === 'private'
+    return {
+      class: name, label: session.get(handle, 'LABEL').toString(), id: session.get(handle, 'ID').toString('hex'),
+      extractable: isKey && flag(session.get(handle, 'EXTRACTABLE')), modifiable: flag(session.get(handle, 'MODIFIABLE')),
+    }
+  })
+}

@@ -1,0 +1,90 @@
+// The keys that are open on the token, held by the main thread's session: unwrapped as non-extractable session objects, or
+// found by CKA_ID. Sessions of one application see each other's session objects, so every worker uses these handles.
+import type { Handle } from 'pkcs11js'
+import { keyIdBytes } from '../../keys/identifier.ts'
+import { decodeMaterial } from '../../keys/material.ts'
+import type { CipherMode } from '../../keys/ciphertext.ts'
+import { isAuthentic, type Domain } from './domain.ts'
+import type { Verb } from './frames.ts'
+import type { MaterialName } from './gcm.ts'
+import { keyKind, unwrapAttributes } from './key-template.ts'
+import { findResident, Refused } from './make-material.ts'
+import type { Profile } from './profile.ts'
+import type { Session } from './session.ts'
+import { mechanisms } from './template.ts'
+
+export interface OpenKey {
+  readonly handle: Handle
+  readonly name: MaterialName
+  readonly verbs: ReadonlySet<Verb>
+}
+
+interface Held extends OpenKey {
+  /** Session objects are destroyed when dropped; a resident key stays. */
+  readonly resident: boolean
+}
+
+/** SoftHSM holds 8.4 kB a session object. */
+const heldLimit = 1000
+
+export class KeysInUse {
+  readonly #session: Session
+  readonly #profile: Profile
+  readonly #domain: Domain
+  /** In order of use, the oldest first. By MAC, as latin1. */
+  readonly #held = new Map<string, Held>()
+  readonly #drop: (mac: string) => Promise<void>
+
+  /** `drop` makes every worker forget a MAC and resolves when all have: only then may its handle be destroyed and used again. */
+  constructor(session: Session, profile: Profile, domain: Domain, drop: (mac: string) => Promise<void>) {
+    this.#session = session
+    this.#profile = profile
+    this.#domain = domain
+    this.#drop = drop
+  }
+
+  /** @throws Refused when the MAC is not this domain's; Fault from the HSM. */
+  open(row: Buffer, mac: Buffer): OpenKey {
+    const name = mac.toString('latin1')
+    const held = this.#held.get(name)
+    if (held !== undefined) {
+      this.#held.delete(name)
+      this.#held.set(name, held)
+      return held
+    }
+    const opened = this.#fetch(row, mac)
+    this.#held.set(name, opened)
+    if (this.#held.size > heldLimit) this.#forgetOldest()
+    return opened
+  }
+
+  #fetch(row: Buffer, mac: Buffer): Held {
+    // The row comes from a gateway, which has it from Postgres: nothing in it counts before its MAC has been checked.
+    if (!isAuthentic(this.#session, this.#domain.integrityKey, row, mac)) throw new Refused('the MAC of a material row is wrong')
+    const material = decodeMaterial(row)
+    const kind = keyKind(material)
+    if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
+    if (!material.domainId.equals(this.#domain.id) || material.domainVersion !== this.#domain.version) throw new Refused('the row is of another domain')
+    const resident = material.residency === 'resident'
+    const handle = resident
+      ? findResident(this.#session, material.ckaId)
+      : this.#session.unwrap(mechanisms.wrap(this.#profile.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
+    if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
+    const mode: CipherMode = material.cipherMode
+    return {
+      handle, resident, verbs: kind.verbs,
+      name: { mode, multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
+    }
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#held
+    if (oldest === undefined) return
+    const [name, held] = oldest
+    this.#held.delete(name)
+    // A worker that hangs never answers: the object then stays until the supervisor ends this process.
+    void this.#drop(name).then(() => {
+      if (!held.resident) this.#session.destroy(held.handle)
+    })
+  }
+}

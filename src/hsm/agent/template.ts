@@ -1,0 +1,74 @@
+// The one builder of attributes and mechanisms. pkcs11js corrupts its heap on a bad argument (a misspelt CKA_ constant is
+// `undefined`, and that is enough), so nothing untyped may reach it: every template and mechanism is made here.
+import pkcs11 from 'pkcs11js'
+import type { AesGCM, Attribute, Mechanism, RsaOAEP } from 'pkcs11js'
+
+const attributeTypes = {
+  CLASS: pkcs11.CKA_CLASS,
+  TOKEN: pkcs11.CKA_TOKEN,
+  PRIVATE: pkcs11.CKA_PRIVATE,
+  LABEL: pkcs11.CKA_LABEL,
+  ID: pkcs11.CKA_ID,
+  KEY_TYPE: pkcs11.CKA_KEY_TYPE,
+  SENSITIVE: pkcs11.CKA_SENSITIVE,
+  EXTRACTABLE: pkcs11.CKA_EXTRACTABLE,
+  MODIFIABLE: pkcs11.CKA_MODIFIABLE,
+  ENCRYPT: pkcs11.CKA_ENCRYPT,
+  DECRYPT: pkcs11.CKA_DECRYPT,
+  WRAP: pkcs11.CKA_WRAP,
+  UNWRAP: pkcs11.CKA_UNWRAP,
+  SIGN: pkcs11.CKA_SIGN,
+  VERIFY: pkcs11.CKA_VERIFY,
+  DERIVE: pkcs11.CKA_DERIVE,
+  VALUE: pkcs11.CKA_VALUE,
+  VALUE_LEN: pkcs11.CKA_VALUE_LEN,
+  MODULUS: pkcs11.CKA_MODULUS,
+  MODULUS_BITS: pkcs11.CKA_MODULUS_BITS,
+  PUBLIC_EXPONENT: pkcs11.CKA_PUBLIC_EXPONENT,
+  ALLOWED_MECHANISMS: 0x40000600,
+} as const
+export type AttributeName = keyof typeof attributeTypes
+
+type Value = boolean | number | string | Buffer
+export type Attributes = Readonly<Partial<Record<AttributeName, Value>>>
+
+/** A fresh array each time: C_GetAttributeValue writes into the template it is given. */
+export function template(attributes: Attributes): Attribute[] {
+  return Object.entries(attributes).map(([name, value]) => {
+    const type = attributeTypes[name as AttributeName]
+    if (typeof type !== 'number' || value === undefined) throw new TypeError(`attribute ${name}`)
+    return { type, value }
+  })
+}
+
+/** Attributes to ask for. */
+export const query = (...names: AttributeName[]): { type: number }[] => names.map(name => ({ type: attributeTypes[name] }))
+
+export const attributeType = (name: AttributeName): number => attributeTypes[name]
+
+/** CKA_ALLOWED_MECHANISMS: an array of CK_ULONG. */
+export function mechanismList(...mechanisms: number[]): Buffer {
+  const bytes = Buffer.alloc(8 * mechanisms.length)
+  mechanisms.forEach((mechanism, i) => bytes.writeBigUInt64LE(BigInt(mechanism), 8 * i))
+  return bytes
+}
+
+/** The closed set of mechanisms. */
+export const mechanisms = {
+  aesKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_AES_KEY_GEN }),
+  secretKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN }),
+  rsaKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN }),
+  hmacSha256: (): Mechanism => ({ mechanism: pkcs11.CKM_SHA256_HMAC }),
+  wrap: (mechanism: number): Mechanism => ({ mechanism }),
+  /** The v240 parameters: the older ones leave ulIvBits uninitialised. `iv` and `aad` must live until the operation has ended. */
+  aesGcm: (iv: Buffer, aad: Buffer): Mechanism => {
+    const parameter: AesGCM = { type: pkcs11.CK_PARAMS_AES_GCM_v240, iv, ivBits: iv.length * 8, aad, tagBits: 128 }
+    return { mechanism: pkcs11.CKM_AES_GCM, parameter }
+  },
+  oaep: (hash: 'SHA-1' | 'SHA-256'): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_OAEP, parameter: oaepParameters[hash] }),
+} as const
+
+const oaepParameters: Readonly<Record<'SHA-1' | 'SHA-256', RsaOAEP>> = {
+  'SHA-1': { type: pkcs11.CK_PARAMS_RSA_OAEP, hashAlg: pkcs11.CKM_SHA_1, mgf: pkcs11.CKG_MGF1_SHA1, source: 1 },
+  'SHA-256': { type: pkcs11.CK_PARAMS_RSA_OAEP, hashAlg: pkcs11.CKM_SHA256, mgf: pkcs11.CKG_MGF1_SHA256, source: 1 },
+}

@@ -1,0 +1,197 @@
+// The gateway's side of the HSM: verbs to the least-loaded worker, at most 32 outstanding on each, a bounded queue before them,
+// one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
+import { invalidCiphertext } from '../keys/ciphertext.ts'
+import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
+import type { AnswerFrame, Verb } from './agent/frames.ts'
+import { Connection, type Call } from './connection.ts'
+import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan } from './hsm.ts'
+
+/** Where an agent listens: told by the supervisor, again at each replacement. */
+export interface AgentAddress {
+  readonly token: string
+  readonly generation: number
+  readonly sockets: readonly string[]
+}
+
+export interface ClientOptions {
+  /** Called for every answer, for the metrics. */
+  readonly observe: (token: string, answer: AnswerFrame) => void
+  readonly now?: () => number
+}
+
+/** Waiting for a worker and in the HSM together, milliseconds; the supervisor's own deadlines are shorter and replace the agent. */
+const callLimits: Readonly<Partial<Record<Verb, number>>> = { create: 30_000 }
+const callLimitMilliseconds = 10_000
+const queueLimit = 2_048
+const sweepEveryMilliseconds = 250
+const attempts = 2
+const none = Buffer.alloc(0)
+
+interface Pending {
+  readonly verb: Verb
+  readonly deadline: number
+  settled: boolean
+  resolve(answer: AnswerFrame): void
+  reject(error: Error): void
+}
+
+export class HsmClient implements Hsm {
+  readonly #observe: ClientOptions['observe']
+  readonly #now: () => number
+  #address: AgentAddress | null = null
+  #connections: Connection[] = []
+  readonly #queue: { call: Call; pending: Pending }[] = []
+  readonly #pending = new Set<Pending>()
+  readonly #sweep: NodeJS.Timeout
+
+  constructor(options: ClientOptions) {
+    this.#observe = options.observe
+    this.#now = options.now ?? (() => performance.now())
+    this.#sweep = setInterval(() => { this.#expire() }, sweepEveryMilliseconds)
+    this.#sweep.unref()
+  }
+
+  /** Uses this agent from now on; null while there is none. Calls in flight with the former one are sent again to the next. */
+  setAgent(address: AgentAddress | null): void {
+    if (address !== null && address.generation === this.#address?.generation) return
+    const former = this.#connections
+    this.#address = address
+    this.#connections = (address?.sockets ?? []).map(path =>
+      new Connection(path, () => { this.#drain() }, ended => { this.#connections = this.#connections.filter(one => one !== ended) }))
+    for (const connection of former) connection.close()
+    this.#drain()
+  }
+
+  get available(): boolean {
+    return this.#connections.length > 0
+  }
+
+  async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer> {
+    return payloadOf(await this.#withKey('encrypt', material, [context, plaintext]))
+  }
+
+  async decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer> {
+    const answer = await this.#withKey('decrypt', material, [context, blob])
+    if (answer.status === 'invalid') throw invalidCiphertext()
+    return payloadOf(answer)
+  }
+
+  async random(length: number): Promise<Buffer> {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32LE(length)
+    return payloadOf(await this.#call('random', () => [bytes]))
+  }
+
+  async create(plan: MaterialPlan, again = false): Promise<SealedMaterial> {
+    const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
+    const payload = payloadOf(await this.#call('create', attempt => [row, Buffer.from([again || attempt > 0 ? 1 : 0])]))
+    return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }
+  }
+
+  async seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer> {
+    return payloadOf(await this.#withKey('seal', material, [aad, secret]))
+  }
+
+  async unseal(material: SealedMaterial, aad: Buffer, sealed: Buffer): Promise<Buffer> {
+    const answer = await this.#withKey('unseal', material, [aad, sealed])
+    if (answer.status === 'invalid') throw new SealBroken('the sealed bytes do not open')
+    return payloadOf(answer)
+  }
+
+  /** Whether the database's canary opens under this token's domain. @throws MaterialRefused when its row is of another domain */
+  async canary(material: SealedMaterial, context: Buffer, ciphertext: Buffer): Promise<boolean> {
+    const answer = await this.#withKey('canary', material, [context, ciphertext])
+    return answer.status === 'ok' && answer.payload[0] === 1
+  }
+
+  close(): void {
+    clearInterval(this.#sweep)
+    this.setAgent(null)
+    for (const pending of this.#pending) pending.reject(new HsmUnavailable('unavailable', 'the gateway is closing'))
+    this.#pending.clear()
+  }
+
+  /** A hot frame names the material by its MAC alone; the row follows only when the worker asks for it. */
+  async #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
+    const answer = await this.#call(verb, () => [material.mac, none, ...fields])
+    return answer.status === 'needRow' ? this.#call(verb, () => [material.mac, material.row, ...fields]) : answer
+  }
+
+  #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[]): Promise<AnswerFrame> {
+    return new Promise<AnswerFrame>((resolve, reject) => {
+      const pending: Pending = { verb, deadline: this.#now() + (callLimits[verb] ?? callLimitMilliseconds), settled: false, resolve, reject }
+      this.#pending.add(pending)
+      this.#attempt(pending, 0, fieldsOf)
+    })
+  }
+
+  #attempt(pending: Pending, attempt: number, fieldsOf: (attempt: number) => readonly Buffer[]): void {
+    this.#dispatch({
+      verb: pending.verb,
+      fields: fieldsOf(attempt),
+      answered: answer => {
+        if (pending.settled) return
+        if (answer === undefined && attempt + 1 < attempts) {
+          this.#attempt(pending, attempt + 1, fieldsOf)
+          return
+        }
+        this.#settle(pending)
+        if (answer === undefined) pending.reject(new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
+        else {
+          if (this.#address !== null) this.#observe(this.#address.token, answer)
+          pending.resolve(answer)
+        }
+      },
+    }, pending)
+  }
+
+  #dispatch(call: Call, pending: Pending): void {
+    const connection = this.#leastLoaded()
+    if (connection !== undefined) connection.send(call)
+    else if (this.#queue.length < queueLimit) this.#queue.push({ call, pending })
+    else {
+      this.#settle(pending)
+      pending.reject(new HsmUnavailable('busy', 'the queue before the HSM is full'))
+    }
+  }
+
+  #leastLoaded(): Connection | undefined {
+    let best: Connection | undefined
+    for (const connection of this.#connections) {
+      if (connection.hasRoom && (best === undefined || connection.outstanding < best.outstanding)) best = connection
+    }
+    return best
+  }
+
+  #drain(): void {
+    while (this.#queue.length > 0) {
+      const connection = this.#leastLoaded()
+      if (connection === undefined) return
+      const next = this.#queue.shift()
+      if (next !== undefined && !next.pending.settled) connection.send(next.call)
+    }
+  }
+
+  #expire(): void {
+    const now = this.#now()
+    for (const pending of this.#pending) {
+      if (pending.deadline > now) continue
+      this.#settle(pending)
+      pending.reject(this.available
+        ? new HsmUnavailable('deadline', `no answer to ${pending.verb} in time`)
+        : new HsmUnavailable('unavailable', 'no hsm-agent serves'))
+    }
+  }
+
+  #settle(pending: Pending): void {
+    pending.settled = true
+    this.#pending.delete(pending)
+  }
+}
+
+/** @throws MaterialRefused, HsmUnavailable */
+function payloadOf(answer: AnswerFrame): Buffer {
+  if (answer.status === 'ok') return answer.payload
+  if (answer.status === 'refused') throw new MaterialRefused(answer.payload.toString() || 'the key may not be used so')
+  throw new HsmUnavailable('unavailable', answer.payload.toString() || `the hsm-agent answered ${answer.status}`)
+}

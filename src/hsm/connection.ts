@@ -1,0 +1,79 @@
+// One gateway's connection to one worker of an agent: frames out in one write a turn of the event loop, answers matched by id.
+import { connect, type Socket } from 'node:net'
+import { decodeAnswer, encodeRequest, FrameReader, type AnswerFrame, type Verb } from './agent/frames.ts'
+
+/** A call on its way. `answered` gets undefined when the connection ended first. */
+export interface Call {
+  readonly verb: Verb
+  readonly fields: readonly Buffer[]
+  answered(answer: AnswerFrame | undefined): void
+}
+
+export const outstandingLimit = 32
+
+export class Connection {
+  readonly #socket: Socket
+  readonly #calls = new Map<number, Call>()
+  readonly #reader = new FrameReader()
+  #unsent: Buffer[] = []
+  #lastId = 0
+  #ended = false
+  readonly #freed: () => void
+
+  /** `freed` is called whenever there is room for another call; `ended` once, after every call was told. */
+  constructor(path: string, freed: () => void, ended: (connection: Connection) => void) {
+    this.#freed = freed
+    this.#socket = connect(path)
+    this.#socket.on('data', chunk => { this.#receive(chunk) })
+    this.#socket.on('error', () => this.#socket.destroy())
+    this.#socket.on('close', () => {
+      this.#ended = true
+      for (const call of this.#calls.values()) call.answered(undefined)
+      this.#calls.clear()
+      ended(this)
+    })
+  }
+
+  get outstanding(): number {
+    return this.#calls.size
+  }
+
+  get hasRoom(): boolean {
+    return !this.#ended && this.#calls.size < outstandingLimit
+  }
+
+  send(call: Call): void {
+    this.#lastId = (this.#lastId + 1) >>> 0
+    this.#calls.set(this.#lastId, call)
+    this.#unsent.push(encodeRequest(this.#lastId, call.verb, call.fields))
+    if (this.#unsent.length === 1) setImmediate(() => { this.#flush() })
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  /** Requests may hold plaintext: what was written is wiped once the kernel has it. */
+  #flush(): void {
+    const frames = this.#unsent
+    this.#unsent = []
+    const bytes = frames.length === 1 && frames[0] !== undefined ? frames[0] : Buffer.concat(frames)
+    for (const frame of frames) if (frame !== bytes) frame.fill(0)
+    this.#socket.write(bytes, () => bytes.fill(0))
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const frame of this.#reader.push(chunk)) {
+        const answer = decodeAnswer(frame)
+        const call = this.#calls.get(answer.id)
+        this.#calls.delete(answer.id)
+        call?.answered(answer)
+      }
+    } catch {
+      // An agent that sends what is no frame is not one to go on with; its calls are sent again elsewhere.
+      this.#socket.destroy()
+    }
+    if (!this.#ended) this.#freed()
+  }
+}

@@ -1,0 +1,127 @@
+// Keeps one hsm-agent alive for a token: spawns it, hands it the PIN, replaces it when it ends, hangs or falls silent. Runs in
+// the primary; gateways are told where the agent listens.
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TokenConfig } from '../config.ts'
+import { StartError } from '../errors.ts'
+import { spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
+import type { AgentReady, FatalCode, FromAgent } from './agent/control.ts'
+import type { AgentAddress } from './client.ts'
+
+export type StartReason = 'first' | 'exit' | 'overrun' | 'silent'
+
+export interface SupervisorOptions {
+  readonly token: TokenConfig
+  readonly pin: string
+  readonly domain: { readonly id: string; readonly version: number }
+  /** A directory of mode 0700 with a short path: a unix socket's path has at most 107 bytes. */
+  readonly directory: string
+  /** Where the agent listens now; null while none serves. */
+  readonly changed: (address: AgentAddress | null) => void
+  readonly started: (reason: StartReason) => void
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void
+}
+
+const startLimitMilliseconds = 30_000
+const silenceLimitMilliseconds = 12_000
+const backOffMilliseconds = { first: 50, most: 5_000 }
+/** What a new attempt cannot mend: another try of the PIN may lock the token. */
+const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin', 'domain'])
+
+export class AgentSupervisor {
+  readonly #options: SupervisorOptions
+  #generation = 0
+  #agent: AgentProcess | null = null
+  #address: AgentAddress | null = null
+  #failedStarts = 0
+  #stopping = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 })
+  }
+
+  get address(): AgentAddress | null {
+    return this.#address
+  }
+
+  /** The first start. @throws StartError with one sentence when the agent cannot serve this token and domain. */
+  start(): Promise<AgentReady> {
+    return new Promise((resolve, reject) => { this.#spawn('first', { resolve, reject }) })
+  }
+
+  /** Ends the agent. In-flight calls are cut off: gateways are drained before. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    clearTimeout(this.#timer)
+    const agent = this.#agent
+    if (agent === null) return
+    const gone = new Promise(resolve => agent.child.once('exit', resolve))
+    // The lifeline: at end of file the agent kills itself; SIGKILL besides, should even that thread be stuck.
+    agent.child.stdin?.end()
+    const kill = setTimeout(() => agent.child.kill('SIGKILL'), 1_000)
+    await gone
+    clearTimeout(kill)
+  }
+
+  #spawn(reason: StartReason, first?: { resolve(ready: AgentReady): void; reject(error: Error): void }): void {
+    const { token, pin, domain, directory } = this.#options
+    const generation = ++this.#generation
+    const sockets = Array.from({ length: token.workers }, (_, i) => join(directory, `${generation}-${i}`))
+    for (const socket of sockets) rmSync(socket, { force: true })
+    let served = false
+    let fatal: FatalCode | undefined
+    let cause: StartReason = 'exit'
+    const agent = spawnAgent(token, message => { hear(message) })
+    this.#agent = agent
+    this.#options.started(reason)
+    let silence = setTimeout(() => { end('silent') }, startLimitMilliseconds)
+
+    const end = (why: StartReason): void => {
+      cause = why
+      agent.child.kill('SIGKILL')
+    }
+    const hear = (message: FromAgent): void => {
+      clearTimeout(silence)
+      silence = setTimeout(() => { end('silent') }, silenceLimitMilliseconds)
+      if (message.type === 'ready') {
+        served = true
+        this.#failedStarts = 0
+        this.#publish({ token: token.label, generation, sockets })
+        first?.resolve(message)
+      } else if (message.type === 'overrun') {
+        this.#options.log('warn', 'a call in the token has passed its deadline: the hsm-agent is replaced', { token: token.label, deadlineClass: message.deadlineClass })
+        end('overrun')
+      } else if (message.type === 'fatal') {
+        fatal = message.code
+        this.#options.log('error', message.message, { token: token.label })
+        first?.reject(new StartError(message.message))
+      }
+    }
+    agent.child.on('error', error => first?.reject(error))
+    agent.child.on('exit', (code, signal) => {
+      clearTimeout(silence)
+      for (const socket of sockets) rmSync(socket, { force: true })
+      if (this.#address?.generation === generation) this.#publish(null)
+      if (this.#agent === agent) this.#agent = null
+      first?.reject(new StartError(`the hsm-agent for token '${token.label}' ended before it served (${signal ?? `exit ${code}`})`))
+      if (this.#stopping || (first !== undefined && !served)) return
+      if (fatal !== undefined && final.has(fatal)) return
+      this.#restart(served, cause)
+    })
+    agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets })
+  }
+
+  #restart(served: boolean, reason: StartReason): void {
+    if (!served) this.#failedStarts++
+    // Only starts that fail are spaced out: an agent that has served is replaced at once.
+    const delay = served ? 0 : Math.min(backOffMilliseconds.first * 2 ** this.#failedStarts, backOffMilliseconds.most)
+    this.#timer = setTimeout(() => { this.#spawn(reason) }, delay)
+  }
+
+  #publish(address: AgentAddress | null): void {
+    this.#address = address
+    this.#options.changed(address)
+  }
+}
