@@ -35,7 +35,7 @@ function rootHome(directory: string): string {
 
 const mayRun = async (account: Account, file: string) => (await runAs(account, '/bin/sh', ['-c', 'test -x "$1"', 'sh', file])).code === 0
 
-/** The programs themselves where the account can reach them, else a copy below `home`; made under another name, so it is whole or not there. */
+/** The programs themselves where the account can reach them, else a copy below `home`, renamed into place once it is whole. */
 async function reachablePrograms(account: Account, home: string): Promise<string> {
   const { native, version } = installedPrograms()
   if (await mayRun(account, join(native, 'bin', 'postgres'))) return join(native, 'bin')

