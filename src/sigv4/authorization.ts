@@ -3,7 +3,7 @@
 import { decodeComponent, parseQuery, splitUrl, type Parameter } from './canonical.ts'
 import { soleHeader, type RawHeaders } from './headers.ts'
 import { incomplete, invalid, mismatch, missingToken } from './refusals.ts'
-import { formatTimestamp, parseTimestamp } from './timestamp.ts'
+import { parseTimestamp } from './timestamp.ts'
 
 export const algorithm = 'AWS4-HMAC-SHA256'
 const maxSignedHeaders = 100
@@ -78,15 +78,14 @@ function fromHeader(header: string, rawHeaders: RawHeaders): Authorization {
   const missing = headerParameters.filter(name => !values.has(name)).map(name => `Authorization header requires '${name}' parameter. `)
   if (date === undefined) missing.push("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
   if (missing.length > 0 || date === undefined) throw incomplete(`${missing.join('')}Authorization=${header}`)
-  const time = parseTimestamp(date)
+  const timestamp = parseTimestamp(date)
   requireAlgorithm(scheme)
   return {
     form: 'header',
     ...parseCredential(values.get('Credential') ?? ''),
     signedHeaders: parseSignedHeaders(values.get('SignedHeaders') ?? ''),
     signature: parseSignature(values.get('Signature') ?? ''),
-    time,
-    amzDate: formatTimestamp(time),
+    ...timestamp,
     dateHeader: amzDate === undefined ? 'date' : 'x-amz-date',
     sessionToken: soleHeader(rawHeaders, 'x-amz-security-token'),
   }
@@ -104,15 +103,14 @@ function fromQuery(parameters: readonly Parameter[]): Authorization {
   }
   const missing = requiredQueryParameters.filter(name => !values.has(name)).map(name => `AWS query-string parameters must include '${name}'. `)
   if (missing.length > 0) throw incomplete(`${missing.join('')}Re-examine the query-string parameters.`)
-  const time = parseTimestamp(values.get('X-Amz-Date') ?? '')
+  const timestamp = parseTimestamp(values.get('X-Amz-Date') ?? '')
   requireAlgorithm(values.get('X-Amz-Algorithm') ?? '')
   return {
     form: 'query',
     ...parseCredential(values.get('X-Amz-Credential') ?? ''),
     signedHeaders: parseSignedHeaders(values.get('X-Amz-SignedHeaders') ?? ''),
     signature: parseSignature(values.get('X-Amz-Signature') ?? ''),
-    time,
-    amzDate: formatTimestamp(time),
+    ...timestamp,
     sessionToken: values.get('X-Amz-Security-Token'),
     expires: parseExpires(values.get('X-Amz-Expires')),
   }

@@ -8,23 +8,28 @@ const months: readonly string[] = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Ju
 /** Whole seconds as YYYYMMDD'T'HHMMSS'Z'. */
 export const formatTimestamp = (time: Date): string => `${time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
 
+/** What was read last: the requests of one second mostly carry the same text. */
+let last = { text: '', seconds: 0, amzDate: '' }
+
 /**
- * Reads X-Amz-Date, or a Date header in either form.
+ * Reads X-Amz-Date, or a Date header in either form; `amzDate` is the same time in ISO 8601 basic.
  * @throws IncompleteSignatureException for what is neither, and for a day or hour that the calendar does not have.
  */
-export function parseTimestamp(text: string): Date {
-  const iso = isoBasic.exec(text)
-  const http = iso ? null : httpDate.exec(text)
-  const compact = iso ? text : http ? compactHttpDate(http) : undefined
-  const time = new Date(compact === undefined ? Number.NaN : Date.UTC(
-    Number(compact.slice(0, 4)), Number(compact.slice(4, 6)) - 1, Number(compact.slice(6, 8)),
-    Number(compact.slice(9, 11)), Number(compact.slice(11, 13)), Number(compact.slice(13, 15)),
-  ))
+export function parseTimestamp(text: string): { time: Date, amzDate: string } {
+  if (text !== last.text) last = { text, ...readTimestamp(text) }
+  return { time: new Date(last.seconds * 1000), amzDate: last.amzDate }
+}
+
+function readTimestamp(text: string): { seconds: number, amzDate: string } {
+  const http = httpDate.exec(text)
+  const amzDate = http ? compactHttpDate(http) : text
+  const [year, month, ...rest] = isoBasic.exec(amzDate)?.slice(1).map(Number) ?? []
+  const time = new Date(year === undefined || month === undefined ? Number.NaN : Date.UTC(year, month - 1, ...rest))
   // Date.UTC rolls 31 February over to March and reads year 99 as 1999: only a time that prints as it was read is one.
-  if (Number.isNaN(time.getTime()) || formatTimestamp(time) !== compact) {
+  if (Number.isNaN(time.getTime()) || formatTimestamp(time) !== amzDate) {
     throw incomplete(`Date must be in ISO-8601 'basic format'. Got '${text}'. See http://en.wikipedia.org/wiki/ISO_8601`)
   }
-  return time
+  return { seconds: time.getTime() / 1000, amzDate }
 }
 
 function compactHttpDate([, day, month = '', year, hour, minute, second]: RegExpExecArray): string {
