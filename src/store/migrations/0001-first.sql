@@ -88,9 +88,10 @@ CREATE TABLE keys (
 CREATE INDEX keys_account ON keys (account_id, id);
 
 -- What is not here stands in keys (account, Region, spec, usage, origin): the row that the MAC covers is put together from
--- both, so an edit in either table gives a refused key. row_mac null: made but not confirmed, see intents.
+-- both, so an edit in either table gives a refused key. mac null: not confirmed, see intents. No cascade here nor from intents:
+-- a key cannot be deleted while the database is all that knows of its object in the HSM.
 CREATE TABLE materials (
-  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" NOT NULL REFERENCES keys,
   material_id bytea NOT NULL CHECK (length(material_id) = 32),
   backing integer NOT NULL DEFAULT 1 CHECK (backing > 0),
   cipher_mode text NOT NULL CHECK (cipher_mode IN ('direct', 'derived', 'none')),
@@ -133,7 +134,7 @@ CREATE TABLE tags (
 CREATE TABLE intents (
   id uuid PRIMARY KEY,
   kind text NOT NULL CHECK (kind IN ('create-material')),
-  key_id text COLLATE "C" NOT NULL REFERENCES keys ON DELETE CASCADE,
+  key_id text COLLATE "C" NOT NULL REFERENCES keys,
   payload jsonb NOT NULL,
   -- The process that works on it, and until when the others leave it alone.
   claimed_until timestamptz NOT NULL,
