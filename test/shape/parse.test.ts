@@ -247,8 +247,8 @@ describe('constraints, as recorded', () => {
     ['a map key', { M: map(text({ max: 1 }), text()) }, { M: { ab: 'c' } },
       "Value '{ab=c}' at 'm' failed to satisfy constraint: "
       + 'Map keys must satisfy constraint: [Member must have length less than or equal to 1]'],
-    ['a member of a structure', { Recipient: structure({ Algorithm: enumeration(['RSAES_OAEP_SHA_256']) }) }, { Recipient: { Algorithm: 'X' } },
-      "Value 'X' at 'recipient.algorithm' failed to satisfy constraint: Member must satisfy enum value set: [RSAES_OAEP_SHA_256]"],
+    ['a member of a structure', { Outer: structure({ Inner: enumeration(['RSAES_OAEP_SHA_256']) }) }, { Outer: { Inner: 'X' } },
+      "Value 'X' at 'outer.inner' failed to satisfy constraint: Member must satisfy enum value set: [RSAES_OAEP_SHA_256]"],
     ['a password', { KeyStorePassword: text({ min: 7, max: 32, sensitive: true }) }, { KeyStorePassword: 'secret' },
       "Value at 'keyStorePassword' failed to satisfy constraint: Member must have length greater than or equal to 7"],
   ])('%s', (_name, shapes, body, violation) => {

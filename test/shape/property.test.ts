@@ -62,7 +62,8 @@ describe('whatever the shapes', () => {
   it('any JSON value parses, or is refused as SerializationException or ValidationException', () => {
     fc.assert(fc.property(shapesOf(nested), json, (shapes, value) => {
       const error = refusal(shapes, Buffer.from(JSON.stringify(value)))
-      if (error?.code === 'ValidationException') expect(error.text).toMatch(/^(1 validation error|([2-9]|10) validation errors) detected: Value/)
+      if (error?.code !== 'ValidationException') return
+      expect(error.text).toMatch(/^(1 validation error|([2-9]|10) validation errors) detected: Value/)
     }), { numRuns: 3000 })
   })
 
@@ -77,7 +78,8 @@ describe('whatever the shapes', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), bytes => {
       expect(parse(Buffer.from(JSON.stringify({ Blob: Buffer.from(bytes).toString('base64') }))).Blob).toEqual(Buffer.from(bytes))
     }))
-    fc.assert(fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[A-Za-z0-9+/]{0,6}={0,2}$/)), value => {
+    const nearly = fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[A-Za-z0-9+/]{0,6}={0,2}$/))
+    fc.assert(fc.property(nearly, value => {
       const error = refusal({ Blob: blob() }, Buffer.from(JSON.stringify({ Blob: value })))
       expect(error === undefined).toBe(/^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$/.test(value))
     }))
@@ -88,8 +90,8 @@ describe('whatever the shapes', () => {
     const wellFormed = fc.string({ unit: 'binary' })
     fc.assert(fc.property(fc.array(fc.tuple(fc.oneof(wellFormed, fc.constantFrom(...names)), wellFormed)), pairs => {
       const context = new Map(pairs)
-      const body = `{"EncryptionContext":{${[...context].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}}`
-      const read = parse(Buffer.from(body)).EncryptionContext
+      const members = [...context].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
+      const read = parse(Buffer.from(`{"EncryptionContext":{${members.join(',')}}}`)).EncryptionContext
       expect(new Map(read)).toEqual(context)
     }))
   })
