@@ -54,13 +54,13 @@ describe('a hostile document', () => {
   })
 
   test.each([
-    ['stars and a line break in a resource', `arn:${'*'.repeat(32_000)}\\n`],
-    ['open variables in a resource', `arn:${'${'.repeat(16_000)}`],
+    ['stars and a line break in a resource', `arn:${'*'.repeat(130_000)}\\n`],
+    ['open variables in a resource', `arn:aws:kms:::${'${'.repeat(65_000)}`],
   ])('of %s compiles at once', (_, resource) => {
-    const document = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"${resource}"}}`
+    const document = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"kms:*","Resource":"${resource}"}}`
     const started = performance.now()
-    refusal(() => compilePolicy(document, 'key'))
-    expect(performance.now() - started).toBeLessThan(200)
+    expect(compilePolicy(document, 'identity').denies).toHaveLength(1)
+    expect(performance.now() - started).toBeLessThan(1_000)
   })
 })
 
