@@ -72,6 +72,12 @@ describe('a signature is refused', () => {
       expect(refusal(() => verify(request))).toEqual(mismatched)
     })
 
+  it('with a signed header taken away that was empty: an absent header is not an empty one', () => {
+    const request = signed({}, { ...unsigned, rawHeaders: [...unsigned.rawHeaders, 'X-Empty', ''] })
+    verify(request)
+    expect(refusal(() => verify(withHeader(request, 'X-Empty')))).toEqual(mismatched)
+  })
+
   it('with the key of another secret', () => {
     expect(refusal(() => verify(signed(), scope, 'another secret'))).toEqual(mismatched)
   })
