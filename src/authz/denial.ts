@@ -21,7 +21,9 @@ export interface DeniedRequest {
   readonly subject: Subject
 }
 
-const hidden = 'because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access'
+const hidden =
+  'because the resource does not exist in this Region, no resource-based policies allow access, ' +
+  'or a resource-based policy explicitly denies access'
 
 const causes: Readonly<Record<DenialReason, (action: string) => string>> = {
   'explicit-deny-identity': () => 'with an explicit deny in an identity-based policy',

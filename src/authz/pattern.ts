@@ -29,8 +29,12 @@ function compileWildcard(pattern: string): Matcher {
   const runs = pattern.split(/\*+/).map((text): Run => ({ text, plain: !text.includes('?') }))
   const [first, ...rest] = runs
   const last = rest.pop()
-  if (first === undefined || last === undefined) return (text) => text.length === pattern.length && fits({ text: pattern, plain: false }, text, 0)
-  if (rest.length === 0 && last.text === '' && first.plain) return first.text === '' ? everything : (text) => text.startsWith(first.text)
+  if (first === undefined) return () => false
+  // No star at all.
+  if (last === undefined) return (text) => text.length === first.text.length && fits(first, text, 0)
+  if (rest.length === 0 && last.text === '' && first.plain) {
+    return first.text === '' ? everything : (text) => text.startsWith(first.text)
+  }
   return (text) => {
     const end = text.length - last.text.length
     if (end < first.text.length || !fits(first, text, 0) || !fits(last, text, end)) return false

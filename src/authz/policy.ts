@@ -48,7 +48,9 @@ export function compilePolicy(document: string, kind: PolicyKind): Policy {
   return { allows, denies, principalArns }
 }
 
-function compileStatement(source: StatementText, principals: Principals | undefined, version: PolicyText['version']): Statement | undefined {
+type Version = PolicyText['version']
+
+function compileStatement(source: StatementText, principals: Principals | undefined, version: Version): Statement | undefined {
   const actions = source.action ?? source.notAction
   const resources = source.resource ?? source.notResource
   if (actions === undefined || resources === undefined) return undefined

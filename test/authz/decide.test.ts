@@ -26,7 +26,8 @@ const all = identityPolicy({ Effect: 'Allow', Action: '*', Resource: '*' })
 
 describe('denyAll', () => {
   test('as a key policy denies the root user', () => {
-    expect(decide(request({ caller: callerNamed('root'), keyPolicy: denyAll }))).toEqual({ allowed: false, reason: 'explicit-deny-resource' })
+    const decision = decide(request({ caller: callerNamed('root'), keyPolicy: denyAll }))
+    expect(decision).toEqual({ allowed: false, reason: 'explicit-deny-resource' })
   })
 
   test('as an identity policy denies beside a policy that allows everything', () => {
@@ -90,7 +91,9 @@ describe('for any policies', () => {
     fc.assert(fc.property(situation, body, principals, fc.boolean(), (policies, rest, Principal, inKey) => {
       fc.pre(decideSituation(policies).allowed)
       const added = { Effect: 'Allow', ...rest }
-      const changed = inKey ? { ...policies, key: [...policies.key, { ...added, Principal }] } : { ...policies, identity: [...policies.identity, added] }
+      const changed = inKey
+        ? { ...policies, key: [...policies.key, { ...added, Principal }] }
+        : { ...policies, identity: [...policies.identity, added] }
       expect(decideSituation(changed).allowed).toBe(true)
     }))
   })

@@ -6,7 +6,11 @@ test('the default key policy is the one that CreateKey attaches', () => {
     Version: '2012-10-17',
     Id: 'key-default-1',
     Statement: [{
-      Sid: 'Enable IAM User Permissions', Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::111122223333:root' }, Action: 'kms:*', Resource: '*',
+      Sid: 'Enable IAM User Permissions',
+      Effect: 'Allow',
+      Principal: { AWS: 'arn:aws:iam::111122223333:root' },
+      Action: 'kms:*',
+      Resource: '*',
     }],
   })
 })
