@@ -35,7 +35,7 @@ async function end(data: DataFolder | undefined): Promise<void> {
 /** Stays until `asked`, then ends what runs; or until the server ends by itself. */
 async function stay(data: DataFolder, asked: () => boolean): Promise<void> {
   console.log('Ctrl-C ends it.')
-  await until(() => asked() || !isServing(data), Infinity)
+  await until(() => asked() || !isServing(data), Infinity, 250)
   if (asked()) return end(data)
   throw new StartError(`trent serve has ended; its log is ${data.log}`)
 }

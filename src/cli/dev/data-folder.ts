@@ -1,4 +1,5 @@
 // The data folder of ./dev: what lies where, who may read it, and what one run leaves for the next.
+import { randomUUID } from 'node:crypto'
 import {
   chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync,
 } from 'node:fs'
@@ -90,7 +91,7 @@ function lockHolder(path: string): KnownProcess | undefined {
 /** Runs `work` while no other ./dev works on this folder. A lock whose holder is gone is void; it is linked into place whole. */
 export async function withLock<T>(data: DataFolder, work: () => Promise<T>): Promise<T> {
   const path = join(data.path, 'lock')
-  const own = `${path}.${process.pid}`
+  const own = `${path}.${randomUUID()}`
   writeSecret(own, JSON.stringify({ pid: process.pid, since: startTime(process.pid) }))
   const taken = await until(() => {
     const holder = lockHolder(path)

@@ -49,12 +49,12 @@ export function startTime(pid: number): string {
 export const runs = (known: KnownProcess | undefined): known is KnownProcess =>
   known !== undefined && isAlive(known.pid) && known.since !== '' && startTime(known.pid) === known.since
 
-/** Asks `probe` every 50 ms until it answers something true. Resolves to false after `milliseconds`. */
-export async function until(probe: () => boolean | Promise<boolean>, milliseconds: number): Promise<boolean> {
+/** Asks `probe` every `pause` milliseconds until it answers true. Resolves to false after `milliseconds`. */
+export async function until(probe: () => boolean | Promise<boolean>, milliseconds: number, pause = 50): Promise<boolean> {
   const end = performance.now() + milliseconds
   while (!(await probe())) {
     if (performance.now() > end) return false
-    await after(50)
+    await after(pause)
   }
   return true
 }
