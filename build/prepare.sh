@@ -67,5 +67,4 @@ need_build() {
   if [ -e "$stamp" ] && [ -z "$(find "$root/src" "$root/build" "$root/tsconfig.json" "$root/package.json" -newer "$stamp" -print -quit)" ]; then return; fi
   say 'Building'
   (cd "$root" && npm run --silent build >&2) || stop 'The build failed (see above)'
-  touch "$stamp"
 }
