@@ -1,6 +1,6 @@
 // The `trent serve` of ./dev: a process group of its own, so that neither Ctrl-C in the terminal nor the end of ./dev reaches it unasked.
 import { spawn } from 'node:child_process'
-import { chmodSync, closeSync, openSync, readFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { stringify } from 'yaml'
 import { loadConfig, type Config } from '../../config.ts'
@@ -10,6 +10,8 @@ import { runs, startTime, until } from './process.ts'
 import { softhsmConfig, softhsmLibrary, tokenLabel } from './token.ts'
 import { mainFile, trentEnvironment } from './trent-command.ts'
 
+/** A longer log is put aside at the next start; one is kept. */
+const logLimitBytes = 67_108_864
 const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|localhost)$/
 
 /** The configuration of ./dev as `serve` will see it. @throws StartError where a variable would have it listen beyond loopback. */
@@ -81,6 +83,7 @@ export async function startServer(data: DataFolder, config: Config): Promise<voi
     const free = await until(() => isFree(port), 10_000)
     if (!free) throw new StartError(`Port ${port} on 127.0.0.1 is taken by another program: choose another with --port`)
   }
+  if (existsSync(data.log) && statSync(data.log).size > logLimitBytes) renameSync(data.log, `${data.log}.1`)
   const log = openSync(data.log, 'a', 0o600)
   chmodSync(data.log, 0o600)
   const from = readFileSync(data.log).length
