@@ -44,9 +44,14 @@ export class Listen {
     void this.#connect()
   }
 
-  /** Whether each change that was committed more than 2 s ago has been heard. */
+  /** Whether each change that was committed more than 2 s ago has been heard. Whoever asks first after a turn makes it known. */
   live(): boolean {
-    return this.#proven && performance.now() - this.#heardUntil < beatLasts
+    const live = this.#proven && performance.now() - this.#heardUntil < beatLasts
+    if (live !== this.#turned) {
+      this.#turned = live
+      this.#handlers.turned(live)
+    }
+    return live
   }
 
   /** Milliseconds since the last moment up to which every change has been heard; Infinity before the first. */
@@ -97,13 +102,21 @@ export class Listen {
     this.#retry = retryFirst
     clearTimeout(this.#deadline)
     this.#deadline = setTimeout(() => this.#overdue(), Math.max(0, sent + beatLasts - performance.now()))
-    this.#turn()
+    this.live()
   }
 
-  /** A process that was busy runs its timers before it reads its sockets: the beat may be waiting there. */
+  /**
+   * Not live any more. Whether the connection is given up is another question: a process that was busy or stopped has sent no
+   * beat, and runs its timers before it reads what came meanwhile. It keeps the connection, and with it the entries, if a beat
+   * sent half a beat ago or later is still to come.
+   */
   #overdue(): void {
+    this.live()
     setImmediate(() => {
-      if (this.#connection !== undefined && !this.live()) this.#lost()
+      if (this.#connection === undefined || this.live()) return
+      const [oldest] = this.#sent.values()
+      if (oldest !== undefined && performance.now() - oldest > beatEvery / 2) this.#lost()
+      else this.#deadline = setTimeout(() => this.#overdue(), beatEvery)
     })
   }
 
@@ -119,13 +132,7 @@ export class Listen {
     this.#connection?.close()
     this.#connection = undefined
     this.#proven = false
-    this.#turn()
-  }
-
-  #turn(): void {
-    if (this.#turned === this.live()) return
-    this.#turned = !this.#turned
-    this.#handlers.turned(this.#turned)
+    this.live()
   }
 
   #retryLater(): void {

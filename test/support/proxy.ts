@@ -6,6 +6,8 @@ export interface Proxy {
   readonly url: string
   /** Connections stay open and new ones are taken, but not a byte passes. */
   freeze(): void
+  /** What the client sends passes, what the server answers does not. */
+  holdAnswers(): void
   /** What was held back passes, and all that follows. */
   thaw(): void
   /** Connections break, new ones are closed as soon as they are made. */
@@ -19,10 +21,13 @@ export async function startProxy(target: string): Promise<Proxy> {
   const { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
   let frozen = false
+  const answers = new Set<Socket>()
   let down = false
   const server = createServer(near => {
     if (down) return near.destroy()
     const far = connect(Number(port), hostname)
+    answers.add(far)
+    far.on('close', () => answers.delete(far))
     for (const [from, to] of [[near, far], [far, near]] as const) {
       sockets.add(from)
       from.on('data', bytes => to.write(bytes))
@@ -46,6 +51,9 @@ export async function startProxy(target: string): Promise<Proxy> {
     freeze() {
       frozen = true
       for (const socket of sockets) socket.pause()
+    },
+    holdAnswers() {
+      for (const socket of answers) socket.pause()
     },
     thaw() {
       frozen = false
