@@ -191,7 +191,7 @@ export class Journal {
   #place(length: number): Segment | undefined {
     const [current, ...others] = this.#ring
     if (current === undefined || current.fits(length)) return current
-    // The oldest first: what is overwritten is then always older than what stays, and recovery finds no gap.
+    // The oldest first: what stays on disk are the newest records, shipped or not.
     const turned = [...others, current]
     const free = turned.findIndex(segment => segment.held === 0)
     if (free === -1) return undefined

@@ -17,6 +17,14 @@ test('a frame reads back as it was written and fills whole pages', () => {
   }))
 })
 
+test('what a frame does not use is zero: the disk gets nothing else from this process', () => {
+  // A pool that has held other bytes is what allocUnsafe hands out again.
+  for (let round = 0; round < 20; round++) Buffer.allocUnsafe(4000).fill(0x5a)
+  const bytes = encodeFrame(7, 1, ['{"a":1}'])
+  expect(bytes.subarray(28, 32).equals(Buffer.alloc(4))).toBe(true)
+  expect(bytes.subarray(32 + 8).equals(Buffer.alloc(pageBytes - 40))).toBe(true)
+})
+
 test('a frame with any bit changed is no frame', () => {
   const bytes = encodeFrame(7, 1, ['{"a":1}', '{"b":2}'])
   const used = 32 + 16

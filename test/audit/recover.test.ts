@@ -85,12 +85,14 @@ test('a torn last frame is passed over', async () => {
   expect(journal.missingAfter(0)).toBe(0)
 })
 
-test('after a disk error the numbers of the later epoch hold', async () => {
+test.each([[0, 1], [1, 0]])('after a disk error the numbers of the later epoch hold, in whatever order files %i and %i are found', async (failed, fresh) => {
   const directory = await temporaryDirectory()
   const writer = randomUUID()
-  await leaveSegment(directory, writer, 0, [{ first: 1, lines: lines('a') }, { first: 2, lines: lines('refused-1', 'refused-2', 'refused-3') }])
-  await leaveSegment(directory, writer, 1, [{ first: 2, epoch: 1, lines: lines('b') }, { first: 3, epoch: 1, lines: lines('c') }])
-  expect(await idsOf(await recoverOne(directory))).toEqual(['a', 'b', 'c'])
+  await leaveSegment(directory, writer, failed, [{ first: 1, lines: lines('a') }, { first: 2, lines: lines('refused-1', 'refused-2', 'refused-3') }])
+  await leaveSegment(directory, writer, fresh, [{ first: 2, epoch: 1, lines: lines('b') }, { first: 3, epoch: 1, lines: lines('c') }])
+  const journal = await recoverOne(directory)
+  expect(journal.missingAfter(0)).toBe(0)
+  expect(await idsOf(journal)).toEqual(['a', 'b', 'c'])
 })
 
 test('a damaged first page costs no record', async () => {

@@ -156,6 +156,36 @@ test('the journal of a dead process is shipped from where it stopped and then de
   expect(rows.map(row => row.ids)).toEqual([['a', 'b'], ['c', 'd']])
 })
 
+test('records shipped long ago that still stand in a segment used again are not stored twice', async () => {
+  const directory = await temporaryDirectory()
+  const writer = randomUUID()
+  const entries = ['a', 'b', 'c', 'd'].map(id => entryOf(id))
+  const old = entries.slice(0, 3)
+  await insertAuditBatch(pool, await batchOf({
+    writer, first: 1, last: 3, lines: Buffer.from(old.map(entry => `${entry.line}\n`).join('')), lookups: old.map(entry => entry.lookup),
+  }))
+  await leaveSegment(directory, writer, 0, entries.slice(1).map((entry, index) => ({ first: index + 2, lines: [entry.line] })))
+  const { journal } = await testJournal()
+  ship({ journal }).adopt(await recover(directory, new Set()))
+  await expect.poll(() => readdir(directory)).toEqual([])
+  const rows = await rowsOf(writer)
+  expectWhole(rows)
+  expect(rows.map(row => row.ids)).toEqual([['a', 'b', 'c'], ['d']])
+})
+
+test('closing ships the journals of dead processes too', async () => {
+  const directory = await temporaryDirectory()
+  const writer = randomUUID()
+  const ids = ['a', 'b', 'c', 'd', 'e']
+  await leaveSegment(directory, writer, 0, ids.map((id, index) => ({ first: index + 1, lines: [entryOf(id).line] })))
+  const { journal } = await testJournal()
+  const shipper = ship({ journal, lotBytes: 4096 })
+  shipper.adopt(await recover(directory, new Set()))
+  expect(await shipper.close(10_000)).toBe(0)
+  expect(await idsOf(writer)).toEqual(ids)
+  expect(await readdir(directory)).toEqual([])
+})
+
 test('two processes that recover the same journal store each record once', async () => {
   const directory = await temporaryDirectory()
   const writer = randomUUID()
