@@ -96,7 +96,7 @@ const tokenSettings = {
   workers: integer(2, 1, 64, 'threads', 'Threads that call this token; 16 to 32 on a network HSM'),
 }
 
-/** Every setting of Trent. A table for the documentation is made from it by settingsTable. */
+/** Every setting of Trent. */
 export const settings = {
   region: text<string>(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -', 'The Region in ARNs and signatures', { fallback: 'onprem-1' }),
   dataDirectory: path<string>('Journal and sockets of this host', { fallback: '/var/lib/trent' }),
@@ -125,7 +125,10 @@ export const settings = {
     domainFingerprint: text<Optional>(/^[0-9a-f]{64}$/, '64 of 0-9 and a-f', 'SHA-256 that the token\'s domain must have', optional),
     tokens: { item: tokenSettings, most: 16, description: 'The tokens of the domain, first choice first' } as List<typeof tokenSettings>,
   },
-  keys: { residency: choice(['wrapped', 'resident'], 'wrapped', 'Where key material lives: wrapped in Postgres, or on the token') },
+  keys: {
+    residency: choice(['wrapped', 'resident'], 'wrapped', 'Where key material lives: wrapped in Postgres, or on the token'),
+    quota: integer(100_000, 1, 100_000_000, 'keys', 'Keys an account may have, in any state'),
+  },
   cache: { maxStaleSeconds: integer(60, 0, 3_600, 'seconds', 'How long cached rows serve while Postgres is away') },
   audit: {
     directory: path<Optional>('The audit journal', { fallback: undefined, fallbackText: '<dataDirectory>/journal' }),
@@ -206,8 +209,11 @@ function readYaml(file: string): unknown {
   }
 }
 
-/** Kubernetes gives each container TRENT_PORT, TRENT_SERVICE_HOST and so on for a Service called trent; TRENT_TEST_* is the test run's. */
-const foreignVariable = /^TRENT_(PORT|TEST_.*|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT_\d+_(TCP|UDP).*)$/
+/**
+ * Kubernetes gives each container TRENT_PORT, TRENT_SERVICE_HOST and so on for a Service called trent; TRENT_TEST_* is the test run's;
+ * TRENT_CONFIG names the file.
+ */
+const foreignVariable = /^TRENT_(CONFIG|PORT|TEST_.*|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT_\d+_(TCP|UDP).*)$/
 
 /** Reads file and variables. @throws StartError with one sentence: the setting, what was found, what is allowed. */
 export function loadConfig(options: { file?: string | undefined, env: NodeJS.ProcessEnv }): Config {
@@ -255,6 +261,20 @@ export function readSecretFile(path: string, setting: string): Buffer {
   } finally {
     closeSync(file)
   }
+}
+
+/** Every setting as a Markdown table, for the documentation. Items of lists have no variable. */
+export function settingsTable(): string {
+  const rows = (node: object, path: string): string[] => {
+    if (isList(node)) return [`| \`${path}\` | | a list of up to ${node.most} | none | ${node.description} |`, ...rows(node.item, `${path}[]`)]
+    if (!isSetting(node)) return Object.entries(node).flatMap(([key, child]) => rows(child as object, path === '' ? key : `${path}.${key}`))
+    const { presence, fallbackText, description } = node
+    const variable = path.includes('[') ? '' : `\`${variableName(path)}\``
+    const allowed = node.allowed.replaceAll('|', '\\|')
+    const fallback = fallbackText === '' ? 'none' : `\`${fallbackText}\``
+    return [`| \`${path}\` | ${variable} | ${allowed} | ${presence === 'always' ? 'must be given' : fallback} | ${description} |`]
+  }
+  return ['| Setting | Variable | Allowed | Default | What it is |', '|---|---|---|---|---|', ...rows(settings, '')].join('\n')
 }
 
 /** The environment of this process, for loadConfig and for children: the one place that reads it. */

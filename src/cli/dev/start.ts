@@ -1,4 +1,5 @@
 // ./dev from nothing to the first Encrypt. Each step finds its own earlier result: a run after kill -9 at any point goes on from there.
+import { randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { StartError } from '../../errors.ts'
 import { announcement } from './announce.ts'
@@ -10,8 +11,8 @@ import { isTokenWhole, markTokenWhole, prepareTokenStore, recoveryFingerprint, t
 import { trent } from './trent-command.ts'
 
 const defaultPort = 8470
-/** `hsm init` on a domain that exists. */
-const alreadyInitialised = 3
+/** Exit code of `hsm init` and `iam create-admin` where what they make exists. */
+const alreadyThere = 3
 
 async function makeToken(data: DataFolder): Promise<void> {
   if (isTokenWhole(data)) return
@@ -22,8 +23,10 @@ async function makeToken(data: DataFolder): Promise<void> {
 
 async function makeAdministrator(data: DataFolder): Promise<void> {
   if (existsSync(data.credentials)) return
-  const answer = await trent(data, ['iam', 'create-admin', '--account', '111122223333', '--name', 'admin'])
-  const { AccessKeyId, SecretAccessKey } = JSON.parse(answer) as Record<string, string>
+  const make = (name: string) => trent(data, ['iam', 'create-admin', '--account', '111122223333', '--name', name], [0, alreadyThere])
+  // An admin whose key was printed to a run that was killed before it wrote it down: nobody has the secret any more.
+  const answer = (await make('admin')) || (await make(`admin-${randomUUID()}`))
+  const { AccessKeyId, SecretAccessKey } = JSON.parse(answer || '{}') as Record<string, string>
   if (!AccessKeyId || !SecretAccessKey) throw new StartError('trent iam create-admin gave no access key')
   writeSecret(data.credentials, `[default]\naws_access_key_id = ${AccessKeyId}\naws_secret_access_key = ${SecretAccessKey}\n`)
 }
@@ -36,7 +39,7 @@ async function bringUp(data: DataFolder, port: number): Promise<void> {
   await makeToken(data)
   const fingerprint = recoveryFingerprint(data)
   const domain = ['hsm', 'init', '--recovery-key', data.recoveryPublicKey, '--recovery-fingerprint', fingerprint]
-  await trent(data, domain, [0, alreadyInitialised])
+  await trent(data, domain, [0, alreadyThere])
   await makeAdministrator(data)
   await startServer(data, config)
 }
