@@ -1,0 +1,77 @@
+// HSM changes that survive a crash. The database knows of an HSM object before it exists: tx1 stores row and intent, the HSM acts
+// on ids chosen beforehand, tx2 confirms. No transaction is open during HSM work; intents only roll forward; a request and
+// recovery call the same apply.
+import { randomUUID } from 'node:crypto'
+import type { AuditEntry } from '../audit/record.ts'
+import { insertRecord, type TransactionWriter } from '../audit/transaction.ts'
+import type { MaterialPlan } from '../hsm/hsm.ts'
+import type { SealedMaterial } from '../keys/material.ts'
+import { transaction, type Db, type Pool } from '../store/database.ts'
+import { deleteIntent, insertIntent, type Intent } from '../store/intents.ts'
+import { updateCurrentMaterial } from '../store/keys.ts'
+import { confirmMaterial, insertMaterial } from '../store/materials.ts'
+import { decodePayload, encodePayload } from './payload.ts'
+
+/** Longer than the longest call into the HSM: two processes must never make the same resident object at once. */
+export const leaseMilliseconds = 60_000
+
+export interface EffectsOptions {
+  readonly pool: Pool
+  readonly hsm: { create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> }
+  readonly transactions: TransactionWriter
+  /** Where a crash would hurt: tests stop the process there. */
+  readonly step?: (name: EffectStep) => void
+}
+
+export type EffectStep = 'before tx1' | 'after tx1' | 'after hsm' | 'in tx2' | 'after tx2'
+
+/** What tx1 leaves behind: the answer, and the records that tx2 writes with the confirmation. */
+export interface Provisioned<Output> {
+  readonly output: Output
+  readonly entries: readonly AuditEntry[]
+}
+
+export class Effects {
+  readonly #options: EffectsOptions
+
+  constructor(options: EffectsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Runs `work` in tx1, has the HSM make what it planned, confirms in tx2. When this rejects after tx1, recovery will finish what
+   * was planned: a key that its client was not told of, complete and recorded.
+   */
+  async provision<Output>(work: (tx: Db, plan: (material: MaterialPlan) => Promise<void>) => Promise<Provisioned<Output>>): Promise<Output> {
+    this.#options.step?.('before tx1')
+    const { output, intent } = await transaction(this.#options.pool, async tx => {
+      let planned: MaterialPlan | undefined
+      const { output, entries } = await work(tx, async material => {
+        if (planned !== undefined) throw new RangeError('one material a request')
+        planned = material
+        await insertMaterial(tx, material)
+      })
+      if (planned === undefined) throw new RangeError('a provision without a plan')
+      const payload = encodePayload({ plan: planned, entries })
+      return { output, intent: await insertIntent(tx, { id: randomUUID(), kind: 'create-material', keyId: planned.keyId, payload }, leaseMilliseconds) }
+    })
+    this.#options.step?.('after tx1')
+    await this.apply(intent, false)
+    return output
+  }
+
+  /** Carries out one claimed intent. `again`: an earlier attempt may have got as far as the HSM. Safe to repeat. */
+  async apply(intent: Intent, again: boolean): Promise<void> {
+    const { plan, entries } = decodePayload(intent.payload)
+    const material = await this.#options.hsm.create(plan, again)
+    // A crash from here on leaves a resident object that its intent names by CKA_ID, or a wrapped key that nobody holds.
+    this.#options.step?.('after hsm')
+    await transaction(this.#options.pool, async tx => {
+      const confirmed = await confirmMaterial(tx, material, null) && await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
+      // Whoever confirms first is right; for the others there is nothing left to do.
+      if (await deleteIntent(tx, intent.id) && confirmed) await insertRecord(tx, this.#options.transactions, entries)
+      this.#options.step?.('in tx2')
+    })
+    this.#options.step?.('after tx2')
+  }
+}
