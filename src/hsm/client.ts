@@ -82,7 +82,7 @@ export class HsmClient implements Hsm {
     return payloadOf(await this.#call('random', () => [bytes]))
   }
 
-  async create(plan: MaterialPlan, again = false): Promise<SealedMaterial> {
+  async create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
     const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
     const payload = payloadOf(await this.#call('create', attempt => [row, Buffer.from([again || attempt > 0 ? 1 : 0])]))
     return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }

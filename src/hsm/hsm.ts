@@ -11,8 +11,8 @@ export interface Hsm {
   decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer>
   /** 1 to 1,024 bytes of C_GenerateRandom. */
   random(length: number): Promise<Buffer>
-  /** Makes the key. May be repeated with the same plan: a resident object is found by its CKA_ID before one is made. */
-  create(plan: MaterialPlan): Promise<SealedMaterial>
+  /** Makes the key. `again` says that an earlier attempt with this plan may have got to the HSM: a resident object is then looked for first. */
+  create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial>
   /** Seals a credential (at most 4,096 bytes) under a service key; `aad` binds it to its owner. */
   seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer>
   /** @throws SealBroken when the bytes were not sealed with this key and aad. */

@@ -1,0 +1,33 @@
+// KeyMetadata as CreateKey and DescribeKey answer it. Which member appears when: AWS KMS API reference, KeyMetadata.
+import type { Key } from '../keys/key.ts'
+import { keySpecs, type KeyUsage } from '../keys/spec.ts'
+
+const algorithmMembers: Readonly<Record<KeyUsage, string>> = {
+  ENCRYPT_DECRYPT: 'EncryptionAlgorithms',
+  SIGN_VERIFY: 'SigningAlgorithms',
+  GENERATE_VERIFY_MAC: 'MacAlgorithms',
+  KEY_AGREEMENT: 'KeyAgreementAlgorithms',
+  ENCAPSULATE_DECAPSULATE: 'EncapsulationAlgorithms',
+}
+
+export function keyMetadata(key: Key): Record<string, unknown> {
+  const namesMaterial = key.spec === 'SYMMETRIC_DEFAULT' && key.currentMaterialId !== null
+  return {
+    AWSAccountId: key.accountId,
+    KeyId: key.id,
+    Arn: key.arn,
+    CreationDate: key.createdAt,
+    Enabled: key.state === 'Enabled',
+    Description: key.description,
+    KeyUsage: key.usage,
+    KeyState: key.state,
+    ...(key.state === 'PendingDeletion' && key.deletionDate !== null ? { DeletionDate: key.deletionDate } : {}),
+    Origin: key.origin,
+    KeyManager: key.manager,
+    CustomerMasterKeySpec: key.spec,
+    KeySpec: key.spec,
+    [algorithmMembers[key.usage]]: keySpecs[key.spec].usages[key.usage] ?? [],
+    MultiRegion: key.multiRegion,
+    ...(namesMaterial ? { CurrentKeyMaterialId: key.currentMaterialId.toString('hex') } : {}),
+  }
+}
