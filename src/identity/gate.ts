@@ -1,5 +1,5 @@
 // Holds back work for people who have not shown who they are: unsealing a secret, looking up an access key nobody knows. Each
-// source address has a token bucket, and an access key id that was not there is believed absent for a while.
+// source address has a token bucket. (That an access key id does not exist is remembered by the cache, until it does.)
 // Adversary: whoever reaches the port, with as many access key ids, and as many IPv6 addresses, as they care to make up.
 import { isIPv6 } from 'node:net'
 
@@ -7,8 +7,6 @@ import { isIPv6 } from 'node:net'
 export const defaultRate = 50
 export const defaultBurst = 100
 export const defaultAddresses = 10_000
-export const defaultAbsent = 10_000
-export const absentMs = 10_000
 
 export interface GateOptions {
   /** Tokens a second. */
@@ -17,8 +15,6 @@ export interface GateOptions {
   readonly burst?: number
   /** Buckets kept. */
   readonly addresses?: number
-  /** Absent access key ids kept. */
-  readonly absent?: number
   /** Milliseconds, never going back. */
   readonly now?: () => number
 }
@@ -34,15 +30,12 @@ export class Gate {
   readonly #buckets = new Map<string, Bucket>()
   /** What new addresses share while no bucket can be given up. */
   readonly #overflow: Bucket
-  /** Access key id → when it may be looked up again, the earliest first. */
-  readonly #absent = new Map<string, number>()
 
   constructor(options: GateOptions = {}) {
     this.#options = {
       rate: options.rate ?? defaultRate,
       burst: options.burst ?? defaultBurst,
       addresses: options.addresses ?? defaultAddresses,
-      absent: options.absent ?? defaultAbsent,
       now: options.now ?? (() => performance.now()),
     }
     this.#overflow = { tokens: this.#options.burst, filled: this.#options.now() }
@@ -57,24 +50,6 @@ export class Gate {
     if (bucket.tokens < 1) return false
     bucket.tokens--
     return true
-  }
-
-  /** Whether the id was not there a moment ago. */
-  knownAbsent(accessKeyId: string): boolean {
-    const until = this.#absent.get(accessKeyId)
-    return until !== undefined && this.#options.now() < until
-  }
-
-  /** Remembers for ten seconds that there is no such access key. */
-  noteAbsent(accessKeyId: string): void {
-    this.#absent.delete(accessKeyId)
-    this.#absent.set(accessKeyId, this.#options.now() + absentMs)
-    if (this.#absent.size > this.#options.absent) dropFirst(this.#absent)
-  }
-
-  /** The access key's row has appeared. */
-  forget(accessKeyId: string): void {
-    this.#absent.delete(accessKeyId)
   }
 
   #bucketOf(source: string, now: number): Bucket {

@@ -74,32 +74,3 @@ describe('the buckets', () => {
     expect(admitted('192.0.2.2', 150)).toBe(50)
   })
 })
-
-describe('an absent access key', () => {
-  it('is believed absent for ten seconds', () => {
-    const { gate, clock } = setUp()
-    expect(gate.knownAbsent('AKIA1')).toBe(false)
-    gate.noteAbsent('AKIA1')
-    clock.now += 9_999
-    expect(gate.knownAbsent('AKIA1')).toBe(true)
-    clock.now += 1
-    expect(gate.knownAbsent('AKIA1')).toBe(false)
-  })
-
-  it('is looked up again as soon as its row has appeared', () => {
-    const { gate } = setUp()
-    gate.noteAbsent('AKIA1')
-    gate.noteAbsent('AKIA2')
-    gate.forget('AKIA1')
-    expect([gate.knownAbsent('AKIA1'), gate.knownAbsent('AKIA2')]).toEqual([false, true])
-  })
-
-  it('gives way to newer ones when there are too many', () => {
-    const { gate } = setUp({ absent: 2 })
-    gate.noteAbsent('AKIA1')
-    gate.noteAbsent('AKIA2')
-    gate.noteAbsent('AKIA1')
-    gate.noteAbsent('AKIA3')
-    expect(['AKIA1', 'AKIA2', 'AKIA3'].map(id => gate.knownAbsent(id))).toEqual([true, false, true])
-  })
-})

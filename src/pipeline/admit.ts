@@ -1,0 +1,35 @@
+// Whether a key may do what it is asked: the right key for the ciphertext, its state, its usage, its algorithms. In AWS's order:
+// the wrong key beats the usage, the usage beats the algorithm.
+import { invalidCiphertext } from '../keys/ciphertext.ts'
+import { keyIdBytes } from '../keys/identifier.ts'
+import { keySpecs } from '../keys/spec.ts'
+import { stateError } from '../keys/state.ts'
+import { KmsError } from '../errors.ts'
+import type { KeyEntry } from '../cache/key-entry.ts'
+import type { ParsedInput } from '../operations/operation.ts'
+import type { ResolvedKey } from './resolve.ts'
+
+/** @throws InvalidCiphertextException, IncorrectKeyException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException */
+export function admit(operationName: string, input: ParsedInput, resolved: readonly ResolvedKey[], keys: Readonly<Record<string, KeyEntry>>): void {
+  for (const one of resolved) {
+    const entry = keys[one.name]
+    if (entry !== undefined) admitKey(operationName, input, one, entry)
+  }
+}
+
+function admitKey(operationName: string, input: ParsedInput, { need, header }: ResolvedKey, { key }: KeyEntry): void {
+  if (need.key.kind === 'ciphertext' && input[need.key.blob] !== undefined) {
+    if (header === undefined) throw invalidCiphertext()
+    if (!header.keyId.equals(keyIdBytes(key.id)) || header.multiRegion !== key.multiRegion) {
+      throw new KmsError('IncorrectKeyException', 'The key ID in the request does not identify a CMK that can perform this operation.')
+    }
+  }
+  if (need.states !== 'any' && !need.states.includes(key.state)) throw stateError(key.arn, key.state)
+  if (need.usage !== undefined && key.usage !== need.usage) {
+    throw new KmsError('InvalidKeyUsageException', `${key.arn} key usage is ${key.usage} which is not valid for ${operationName}.`)
+  }
+  const algorithm = need.algorithm === undefined ? undefined : input[need.algorithm]
+  if (typeof algorithm === 'string' && !(keySpecs[key.spec].usages[key.usage] ?? []).includes(algorithm)) {
+    throw new KmsError('InvalidKeyUsageException', `Algorithm ${algorithm} is incompatible with key spec ${key.spec}.`)
+  }
+}

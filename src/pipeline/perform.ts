@@ -1,0 +1,60 @@
+// Runs a handler as its kind demands. Here alone transactions are opened, and here alone it is decided where the audit record
+// becomes durable: with the change that it records, or in the journal.
+import type { KeyEntry } from '../cache/key-entry.ts'
+import { KmsError } from '../errors.ts'
+import type { Caller } from '../identity/caller.ts'
+import { insertRecord } from '../audit/transaction.ts'
+import type { Operation, Output, ParsedInput } from '../operations/operation.ts'
+import { transaction } from '../store/database.ts'
+import type { RequestEvent } from './event.ts'
+import type { Resources } from './resources.ts'
+import { wipe } from './wipe.ts'
+
+export interface Task {
+  readonly operation: Operation
+  readonly input: ParsedInput
+  readonly caller: Caller
+  readonly keys: Readonly<Record<string, KeyEntry>>
+}
+
+/** The answer, recorded. @throws what the handler throws; JournalUnavailable, DatabaseError, HsmUnavailable */
+export async function perform(resources: Resources, { operation, ...task }: Task, event: RequestEvent): Promise<Output> {
+  const given = {
+    ...task, locale: { region: resources.region, accountId: task.caller.accountId }, notes: event.notes, settings: resources.settings,
+  }
+  switch (operation.kind) {
+    case 'read': {
+      const output = await operation.handle({ ...given, db: resources.pool })
+      await event.record()
+      return output
+    }
+    case 'use': {
+      if (skipsCiphertext(task.input)) throw dryRunSucceeded()
+      const output = await operation.handle({ ...given, hsm: resources.hsm })
+      // A dry run does all of it and answers nothing: a wrong ciphertext must fail as it would without.
+      if (task.input.DryRun === true) {
+        wipe(output)
+        throw dryRunSucceeded()
+      }
+      await event.record()
+      return output
+    }
+    case 'write':
+      return await transaction(resources.pool, async tx => {
+        const output = await operation.handle({ ...given, tx })
+        await insertRecord(tx, resources.transactions, event.entries())
+        return output
+      })
+    case 'provision':
+      // tx1: rows and intent, with the record that tx2 will write. Then the HSM. Then tx2: confirmed and recorded, or neither.
+      return await resources.effects.provision(async (tx, plan) => {
+        const output = await operation.handle({ ...given, tx, plan })
+        return { output, entries: event.entries() }
+      })
+  }
+}
+
+const skipsCiphertext = (input: ParsedInput): boolean =>
+  input.DryRun === true && Array.isArray(input.DryRunModifiers) && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT')
+
+const dryRunSucceeded = (): KmsError => new KmsError('DryRunOperationException', 'The request would have succeeded, but the DryRun option is set.')
