@@ -20,6 +20,9 @@ export interface DomainVersion {
   readonly createdAt: Date
 }
 
+/** Purpose of the service key that seals the secrets of access keys. */
+export const sealPurpose = 'access-key-seal'
+
 export interface ServiceKey {
   readonly purpose: string
   readonly version: number

@@ -1,0 +1,49 @@
+// A gateway process of `trent serve`: forked by the primary, told by it where the agent listens.
+import type { Config } from '../config.ts'
+import { StartError } from '../errors.ts'
+import { openGateway, type Gateway } from '../gateway.ts'
+import type { AgentAddress } from '../hsm/client.ts'
+import { createLog } from '../telemetry/log.ts'
+import type { FromGateway, ToGateway } from './primary-messages.ts'
+import { version } from './version.ts'
+
+const tell = (message: FromGateway): void => { process.send?.(message) }
+
+/** Runs until the primary drains it or is gone. */
+export function serveGateway(config: Config): void {
+  process.title = 'trent: gateway'
+  // The primary decides: a Ctrl-C in the terminal reaches every process of the group.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
+  const log = createLog({ level: config.log.level === 'trace' ? 'debug' : config.log.level, name: 'gateway' })
+  let opening: Promise<Gateway> | undefined
+  let address: AgentAddress | null = null
+
+  process.on('message', (message: ToGateway) => {
+    if (message.type === 'agent') {
+      address = message.address
+      if (opening === undefined) opening = open(config, log, address)
+      else void opening.then(gateway => { gateway.setAgent(address) })
+    } else if (message.type === 'report') void opening?.then(gateway => report(gateway, message.number))
+    else void opening?.then(async gateway => {
+      await gateway.close()
+      process.exit(0)
+    })
+  })
+  tell({ type: 'hello' })
+}
+
+async function open(config: Config, log: ReturnType<typeof createLog>, agent: AgentAddress | null): Promise<Gateway> {
+  try {
+    const gateway = await openGateway({ config, log, version, agent })
+    tell({ type: 'serving', port: gateway.port })
+    return gateway
+  } catch (err) {
+    log.error({ err }, 'the gateway did not start')
+    tell({ type: 'failed', message: err instanceof StartError ? err.message : `the gateway did not start: ${err instanceof Error ? err.message : String(err)}` })
+    throw err
+  }
+}
+
+async function report(gateway: Gateway, number: number): Promise<void> {
+  tell({ type: 'report', number, snapshot: await gateway.snapshot(), state: gateway.state() })
+}

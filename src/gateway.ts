@@ -1,0 +1,116 @@
+// One gateway process: every resource built and wired by hand, closed in reverse. It never loads a vendor library: the HSM is
+// behind the sockets of an agent that the primary supervises.
+import { randomUUID } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { openJournal } from './audit/journal.ts'
+import { recover } from './audit/recover.ts'
+import { startShipper } from './audit/ship.ts'
+import { TransactionWriter } from './audit/transaction.ts'
+import { Cache, type CacheState } from './cache/cache.ts'
+import type { Config } from './config.ts'
+import { Effects, type EffectStep } from './effects/apply.ts'
+import { Reconciler } from './effects/reconcile.ts'
+import { HsmClient, type AgentAddress } from './hsm/client.ts'
+import { observeAnswer } from './hsm/observe.ts'
+import { createApp } from './http/app.ts'
+import { Gate } from './identity/gate.ts'
+import { SigningKeys } from './identity/signing-keys.ts'
+import { operations } from './operations/table.ts'
+import { stsOperations } from './sts/table.ts'
+import { openPool, poolLimits, type Pool } from './store/database.ts'
+import { listServiceKeys, sealPurpose } from './store/domain.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { snapshot, type MetricSnapshot } from './telemetry/snapshot.ts'
+
+/** Keys, aliases and callers kept, each. */
+const cacheLimit = 50_000
+/** How long requests under way may take once the gateway is told to end, then how long the journal's tail may take to be shipped. */
+const drainMilliseconds = 5_000
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly version: string
+  readonly agent: AgentAddress | null
+  /** For the crash suite: called where a crash would hurt. */
+  readonly step?: (name: EffectStep) => void
+}
+
+export interface Gateway {
+  readonly port: number
+  setAgent(address: AgentAddress | null): void
+  state(): CacheState
+  snapshot(): Promise<MetricSnapshot>
+  /** Answers what is under way, ships the journal, closes everything. */
+  close(): Promise<void>
+}
+
+/** Resolves when requests are served. @throws StartError, DatabaseError */
+export async function openGateway({ config, log, version, agent, step }: GatewayOptions): Promise<Gateway> {
+  const metrics = createMetrics({ version, operations: [...operations.keys(), ...stsOperations.keys()], tokens: config.hsm.tokens.map(token => token.label) })
+  const pool = openPool(config.database.url, { ...poolLimits, connections: config.database.poolSize }, err => { log.warn({ err }, 'an idle Postgres connection broke') })
+  const hsm = new HsmClient({ observe: observeAnswer(metrics.hsm) })
+  hsm.setAgent(agent)
+  const cache = new Cache({
+    pool, url: config.database.url, maxStaleMs: config.cache.maxStaleSeconds * 1000, limit: cacheLimit,
+    on: {
+      hit: kind => { metrics.cache.hit(kind) },
+      miss: kind => { metrics.cache.miss(kind) },
+      state: state => {
+        metrics.cache.bypassed(state !== 'live')
+        log.info({ state }, 'the cache changed its state')
+      },
+      fault: err => { log.warn({ err }, 'LISTEN has no connection') },
+    },
+  })
+  const journal = await openJournal({
+    directory: config.audit.directory, writer: randomUUID(), segmentBytes: config.audit.segmentBytes, segments: config.audit.segments, metrics: metrics.audit,
+  })
+  const shipper = startShipper({ db: pool, journal, metrics: metrics.audit, log })
+  shipper.adopt(await recover(config.audit.directory, new Set()))
+  const transactions = new TransactionWriter()
+  const effects = new Effects({ pool, hsm, transactions, ...(step === undefined ? {} : { step }) })
+  const reconciler = new Reconciler({ pool, effects, log })
+  const server = createApp({
+    region: config.region,
+    settings: { residency: config.keys.residency, keyQuota: config.keys.quota },
+    pool, cache, hsm, effects, journal, transactions,
+    signingKeys: new SigningKeys({ hsm, serviceKey: version => serviceKeyOf(pool, version) }),
+    gate: new Gate(), metrics, log, now: () => new Date(),
+  }, { bodyBytes: config.http.bodyLimitBytes, connections: config.http.maxConnections })
+  await cache.ready()
+  reconciler.start()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(config.listen.port, config.listen.host, resolve)
+  })
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    setAgent: address => { hsm.setAgent(address) },
+    state: () => cache.state(),
+    snapshot: async () => {
+      metrics.database.pool(pool.totalCount, pool.idleCount, pool.waitingCount)
+      return await snapshot(metrics)
+    },
+    close: async () => {
+      const closed = new Promise(resolve => server.close(resolve))
+      server.closeIdleConnections()
+      const cutOff = setTimeout(() => { server.closeAllConnections() }, drainMilliseconds)
+      await closed
+      clearTimeout(cutOff)
+      await reconciler.close()
+      hsm.close()
+      await shipper.close(drainMilliseconds)
+      await journal.close()
+      cache.close()
+      await pool.end()
+      metrics.close()
+    },
+  }
+}
+
+async function serviceKeyOf(pool: Pool, version: number) {
+  return (await listServiceKeys(pool, sealPurpose)).find(key => key.version === version)?.sealed
+}
