@@ -48,7 +48,7 @@ export async function announcement(data: DataFolder, config: Config, use: FirstU
     `Metrics and health: http://${config.private.host}:${config.private.port}/metrics   Log: ${data.log}`,
     `Recovery key of the domain: ${data.recoveryKey}. In production it belongs elsewhere: offline, in the operators' hands.`,
     '',
-    'Paste, or run: eval "$(./dev --env)"',
+    `Paste, or run: eval "$(./dev --env${data.option})"`,
     '',
     ...exportLines(data, config).map((line) => `  ${line}`),
     '',

@@ -13,6 +13,8 @@ const clone = fileURLToPath(new URL('../../../', import.meta.url))
 
 export interface DataFolder {
   readonly path: string
+  /** What a command line needs to name this folder: nothing for the clone's own. */
+  readonly option: string
   readonly config: string
   readonly log: string
   readonly pin: string
@@ -30,8 +32,9 @@ export interface State {
   readonly demoKey?: string
 }
 
-const place = (path: string): DataFolder => ({
+const place = (path: string, given: string | undefined): DataFolder => ({
   path,
+  option: given === undefined ? '' : ` --data ${path}`,
   config: join(path, 'trent.yaml'),
   log: join(path, 'trent.log'),
   pin: join(path, 'pin'),
@@ -45,7 +48,7 @@ const place = (path: string): DataFolder => ({
 /** The folder, where it exists. Default: .trent in the clone. */
 export function findData(given: string | undefined): DataFolder | undefined {
   const path = given ?? join(clone, '.trent')
-  return existsSync(path) ? place(realpathSync(path)) : undefined
+  return existsSync(path) ? place(realpathSync(path), given) : undefined
 }
 
 /** The folder, made where it is missing, for its owner alone. @throws StartError where it belongs to somebody else. */
@@ -55,7 +58,7 @@ export function openData(given: string | undefined): DataFolder {
   const { uid } = statSync(path)
   if (uid !== process.geteuid?.()) throw new StartError(`${path} belongs to user ${uid}: run ./dev as that user, or with --data elsewhere`)
   chmodSync(path, 0o700)
-  return place(realpathSync(path))
+  return place(realpathSync(path), given)
 }
 
 /** Writes a file of mode 0600, whole or not at all. */
