@@ -80,7 +80,7 @@ function lastWords(data: DataFolder, from: number): string {
 /** Starts `trent serve` and waits until it is ready, at most a minute. @throws StartError with the reason, and ends what it started. */
 export async function startServer(data: DataFolder, config: Config): Promise<void> {
   for (const port of [config.listen.port, config.private.port]) {
-    const free = await until(() => isFree(port), 10_000)
+    const free = await until(() => isFree(port), 3_000)
     if (!free) throw new StartError(`Port ${port} on 127.0.0.1 is taken by another program: choose another with --port`)
   }
   if (existsSync(data.log) && statSync(data.log).size > logLimitBytes) renameSync(data.log, `${data.log}.1`)
