@@ -263,22 +263,5 @@ export function readSecretFile(path: string, setting: string): Buffer {
   }
 }
 
-/** Every setting as a Markdown table, for the documentation. Items of lists have no variable. */
-export function settingsTable(): string {
-  const rows = (node: object, path: string): string[] => {
-    if (isList(node)) {
-      return [`| \`${path}\` | | a list of up to ${node.most} | none | ${node.description} |`, ...rows(node.item, `${path}[]`)]
-    }
-    if (!isSetting(node)) return Object.entries(node).flatMap(([key, child]) => rows(child as object, path === '' ? key : `${path}.${key}`))
-    const { presence, fallbackText, description } = node
-    const variable = path.includes('[') ? '' : `\`${variableName(path)}\``
-    const allowed = node.allowed.replaceAll('|', '\\|')
-    const fallback = fallbackText === '' ? 'none' : `\`${fallbackText}\``
-    const without = presence === 'always' ? 'must be given' : fallback
-    return [`| \`${path}\` | ${variable} | ${allowed} | ${without} | ${description} |`]
-  }
-  return ['| Setting | Variable | Allowed | Default | What it is |', '|---|---|---|---|---|', ...rows(settings, '')].join('\n')
-}
-
 /** The environment of this process, for loadConfig and for children: the one place that reads it. */
 export const environment = (): NodeJS.ProcessEnv => process.env

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { loadConfig, readSecretFile, settings, settingsTable } from '../src/config.ts'
+import { loadConfig, readSecretFile, settings } from '../src/config.ts'
 import { StartError } from '../src/errors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'trent-config-'))
@@ -251,13 +251,6 @@ describe('the file', () => {
     expect(refusal(() => load(bomb.join('\n')))).toMatch(/has aliases that lead nowhere or multiply$/)
     expect(refusal(() => load('region: *nowhere'))).toMatch(/has aliases that lead nowhere or multiply$/)
   })
-})
-
-it('prints every setting with its variable, its bounds and its default', () => {
-  const rows = settingsTable().split('\n')
-  expect(rows).toContain('| `listen.host` | `TRENT_LISTEN_HOST` | an address or host name | `127.0.0.1` | Where the API listens |')
-  expect(rows).toContain('| `hsm.tokens[].pinFile` |  | an absolute path | must be given | File with the user PIN, mode 0600 |')
-  expect(rows.filter((row) => row.split(/(?<!\\)\|/).length !== 7)).toEqual([])
 })
 
 it('takes TRENT_CONFIG for the name of a file', () => {
