@@ -67,7 +67,7 @@ test('a connection that the server ends inside a transaction is a connection los
 test('a connection that breaks while its transaction waits for something else does not end the process', async () => {
   const error = await failure(transaction(pool, async tx => {
     const found = await row<{ pid: number }>(tx, { name: 'pid', text: 'SELECT pg_backend_pid() AS pid' })
-    const broken = new Promise(resolve => tx.once('error', resolve))
+    const broken = new Promise<void>(resolve => tx.once('end', resolve))
     await pool.query('SELECT pg_terminate_backend($1)', [found?.pid])
     await broken
   }))
