@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/{cli,sigv4,identity,shape,authz,keys,audit,cache,telemetry,http,pipeline,operations,config}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.system.test.ts'],
         },
       },

@@ -70,7 +70,7 @@ export async function openGateway({ config, log, version, agent, step }: Gateway
   const shipper = startShipper({ db: pool, journal, metrics: metrics.audit, log })
   shipper.adopt(await recover(config.audit.directory, new Set()))
   const transactions = new TransactionWriter()
-  const effects = new Effects({ pool, hsm, transactions, ...(step === undefined ? {} : { step }) })
+  const effects = new Effects({ pool, hsm, transactions, recorded: count => { metrics.audit.recorded(count) }, ...(step === undefined ? {} : { step }) })
   const reconciler = new Reconciler({ pool, effects, log })
   const server = createApp({
     region: config.region,
@@ -102,8 +102,8 @@ export async function openGateway({ config, log, version, agent, step }: Gateway
       clearTimeout(cutOff)
       await reconciler.close()
       hsm.close()
+      // Ships what it can of the journal, and closes it.
       await shipper.close(drainMilliseconds)
-      await journal.close()
       cache.close()
       await pool.end()
       metrics.close()

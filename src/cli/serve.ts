@@ -2,6 +2,7 @@
 // never serves requests.
 import cluster from 'node:cluster'
 import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { Command } from 'commander'
 import type { Config } from '../config.ts'
 import { createExporter, type Readiness } from '../http/exporter.ts'
@@ -52,7 +53,7 @@ async function servePrimary(config: Config): Promise<void> {
     if (!domain.ready.templateEnforced) log.warn({ token: token.label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
     const port = await fleet.start(config.gateway.processes)
     const exporter = await startExporter(config, { pool, fleet, domain, aggregate, metrics })
-    log.info({ host: config.listen.host, port, processes: config.gateway.processes }, 'serving')
+    log.info({ host: config.listen.host, port, privatePort: (exporter.address() as AddressInfo).port, processes: config.gateway.processes }, 'serving')
     endOnSignal(log, async () => {
       exporter.close()
       await fleet.drain()

@@ -19,6 +19,8 @@ export interface EffectsOptions {
   readonly pool: Pool
   readonly hsm: { create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> }
   readonly transactions: TransactionWriter
+  /** Told of audit records once their transaction is through. */
+  readonly recorded: (count: number) => void
   /** Where a crash would hurt: tests stop the process there. */
   readonly step?: (name: EffectStep) => void
 }
@@ -66,12 +68,15 @@ export class Effects {
     const material = await this.#options.hsm.create(plan, again)
     // A crash from here on leaves a resident object that its intent names by CKA_ID, or a wrapped key that nobody holds.
     this.#options.step?.('after hsm')
-    await transaction(this.#options.pool, async tx => {
+    const recorded = await transaction(this.#options.pool, async tx => {
       const confirmed = await confirmMaterial(tx, material, null) && await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
       // Whoever confirms first is right; for the others there is nothing left to do.
-      if (await deleteIntent(tx, intent.id) && confirmed) await insertRecord(tx, this.#options.transactions, entries)
+      const first = await deleteIntent(tx, intent.id) && confirmed
+      if (first) await insertRecord(tx, this.#options.transactions, entries)
       this.#options.step?.('in tx2')
+      return first ? entries.length : 0
     })
+    this.#options.recorded(recorded)
     this.#options.step?.('after tx2')
   }
 }

@@ -39,12 +39,16 @@ export async function perform(resources: Resources, { operation, ...task }: Task
       await event.record()
       return output
     }
-    case 'write':
-      return await transaction(resources.pool, async tx => {
+    case 'write': {
+      const done = await transaction(resources.pool, async tx => {
         const output = await operation.handle({ ...given, tx })
-        await insertRecord(tx, resources.transactions, event.entries())
-        return output
+        const entries = event.entries()
+        await insertRecord(tx, resources.transactions, entries)
+        return { output, recorded: entries.length }
       })
+      resources.metrics.audit.recorded(done.recorded)
+      return done.output
+    }
     case 'provision':
       // tx1: rows and intent, with the record that tx2 will write. Then the HSM. Then tx2: confirmed and recorded, or neither.
       return await resources.effects.provision(async (tx, plan) => {

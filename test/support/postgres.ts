@@ -22,6 +22,9 @@ export const freshDatabase = async (): Promise<TestDatabase> => cloned(inject('p
 /** A database without any table. */
 export const emptyDatabase = async (): Promise<TestDatabase> => cloned('template0')
 
+/** A copy of a database of this run. */
+export const cloneDatabase = (template: string): Promise<TestDatabase> => cloned(template)
+
 async function cloned(template: string): Promise<TestDatabase> {
   const { url: server } = inject('postgres')
   const { url, name } = await createDatabase(server, template)

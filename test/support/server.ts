@@ -8,16 +8,18 @@ import { isAlive } from '../../src/cli/dev/process.ts'
 import { migrate } from '../../src/store/migrations.ts'
 import { createDatabase, dropDatabase } from './postgres.ts'
 
-/** Provides `postgres` to the test files. Resolves to what ends it. */
-export async function provideServer(project: TestProject): Promise<() => Promise<void>> {
+/** Provides `postgres` to the test files. Resolves to it, and to what ends it. */
+export async function provideServer(project: TestProject): Promise<{ server: { url: string; template: string }; stop: () => Promise<void> }> {
   const server = await postgres()
   const template = await createDatabase(server.url)
   await migrate(template.url)
-  project.provide('postgres', { url: server.url, template: template.name })
-  return async () => {
+  const provided = { url: server.url, template: template.name }
+  project.provide('postgres', provided)
+  const stop = async (): Promise<void> => {
     await dropDatabase(server.url, template.name)
     await server.stop()
   }
+  return { server: provided, stop }
 }
 
 async function postgres(): Promise<{ url: string; stop(): Promise<void> }> {

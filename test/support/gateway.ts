@@ -1,0 +1,80 @@
+// A whole Trent for a test file: `trent serve` as an operator starts it, on a copy of the run's installation.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+import { cloneDatabase } from './postgres.ts'
+import { mainFile, newFolder, writeConfig, writeTokenFiles, type ConfigChanges } from './installation.ts'
+
+export interface Trent {
+  readonly url: string
+  readonly privateUrl: string
+  readonly directory: string
+  readonly config: string
+  readonly databaseUrl: string
+  readonly primary: ChildProcess
+  /** Everything that all processes have printed. */
+  log(): Promise<string>
+  /** SIGTERM, and waits for the orderly end. Resolves to the exit code. */
+  stop(): Promise<number | null>
+  /** The same files and database again, after a stop or a kill. */
+  again(changes?: ConfigChanges): Promise<Trent>
+  /** Ends what runs and removes files and database. */
+  remove(): Promise<void>
+}
+
+/** Starts Trent on fresh copies. `changes` replace top-level settings of the configuration. */
+export async function startTrent(changes: ConfigChanges = {}): Promise<Trent> {
+  const installation = inject('installation')
+  const directory = await newFolder('gateway')
+  await writeTokenFiles(directory, installation.directory)
+  const database = await cloneDatabase(installation.template)
+  return await launch(directory, database, changes)
+}
+
+interface Database {
+  readonly url: string
+  drop(): Promise<void>
+}
+
+async function launch(directory: string, database: Database, changes: ConfigChanges): Promise<Trent> {
+  const config = await writeConfig(directory, database.url, changes)
+  const logFile = join(directory, 'trent.log')
+  const output = openSync(logFile, 'a')
+  const before = (await readFile(logFile, 'utf8')).length
+  const primary = spawn(process.execPath, [mainFile, 'serve', '--config', config], { env: { PATH: process.env.PATH }, stdio: ['ignore', output, output] })
+  closeSync(output)
+  const exited = new Promise<number | null>(resolve => primary.once('exit', resolve))
+  const log = (): Promise<string> => readFile(logFile, 'utf8')
+  const serving = await untilServing(async () => (await log()).slice(before), exited)
+  const stop = async (): Promise<number | null> => {
+    primary.kill('SIGTERM')
+    return await exited
+  }
+  return {
+    url: `http://127.0.0.1:${serving.port}`, privateUrl: `http://127.0.0.1:${serving.privatePort}`, directory, config, databaseUrl: database.url, primary, log, stop,
+    again: async (others = changes) => {
+      await stop()
+      return await launch(directory, database, others)
+    },
+    remove: async () => {
+      await stop()
+      await database.drop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** @throws Error with the log when the process ends first */
+async function untilServing(log: () => Promise<string>, exited: Promise<unknown>): Promise<{ port: number; privatePort: number }> {
+  let ended = false
+  void exited.then(() => { ended = true })
+  for (;;) {
+    const text = await log()
+    const line = text.split('\n').find(one => one.includes('"msg":"serving"'))
+    if (line !== undefined) return JSON.parse(line) as { port: number; privatePort: number }
+    if (ended) throw new Error(`trent serve ended:\n${text}`)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
