@@ -20,6 +20,8 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+          // After the unit project: projects that run side by side must agree on the number of workers.
+          sequence: { groupOrder: 1 },
         },
       },
     ],
