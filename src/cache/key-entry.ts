@@ -16,7 +16,7 @@ export interface KeyEntry {
   /** The newest backing of the current material; undefined before a first import. */
   readonly current: SealedMaterial | undefined
   /** A confirmed material by its 32-byte id and backing number, both taken from a ciphertext that may be anyone's. */
-  material(materialId: Buffer, backing: number): SealedMaterial | undefined
+  readonly material: (materialId: Buffer, backing: number) => SealedMaterial | undefined
 }
 
 export function keyEntry({ key, policyDocument, tags, materials }: StoredKey): KeyEntry {

@@ -72,7 +72,7 @@ interface WriteGiven<Input, Keys extends string> extends Given<Input, Keys> { re
 interface ProvisionGiven<Input, Keys extends string> extends Given<Input, Keys> {
   readonly tx: Db
   /** Writes down what the HSM is to make; it is made once the transaction is through, see effects/. */
-  plan(material: MaterialPlan): Promise<void>
+  readonly plan: (material: MaterialPlan) => Promise<void>
 }
 
 interface Contract<Members extends Shapes, Input, Keys extends string> {

@@ -1,7 +1,7 @@
 // From a signature to a caller. Nothing of the request counts before its signature has been verified over its raw bytes, and what
 // costs the database or the HSM before that is held back for each source address.
 import type { CallerEntry } from '../cache/caller-entry.ts'
-import { KmsError } from '../errors.ts'
+import { KmsError, type ErrorCode } from '../errors.ts'
 import { callerOf, type Caller } from '../identity/caller.ts'
 import { parseAuthorization, type Authorization } from '../sigv4/authorization.ts'
 import { unrecognizedClient } from '../sigv4/refusals.ts'
@@ -50,12 +50,12 @@ function hold(resources: Resources, request: IncomingRequest): void {
   }
 }
 
-function reasonOf(error: KmsError): AuthnReason {
-  switch (error.code) {
-    case 'MissingAuthenticationTokenException': return 'missing'
-    case 'IncompleteSignatureException': return 'incomplete'
-    case 'UnrecognizedClientException': return 'unknown-key'
-    case 'ThrottlingException': return 'throttled'
-    default: return /^Signature (expired|not yet)/.test(error.message) ? 'skew' : 'signature'
-  }
+const reasons: Readonly<Partial<Record<ErrorCode, AuthnReason>>> = {
+  MissingAuthenticationTokenException: 'missing',
+  IncompleteSignatureException: 'incomplete',
+  UnrecognizedClientException: 'unknown-key',
+  ThrottlingException: 'throttled',
 }
+
+const reasonOf = (error: KmsError): AuthnReason =>
+  reasons[error.code] ?? (/^Signature (expired|not yet)/.test(error.message) ? 'skew' : 'signature')

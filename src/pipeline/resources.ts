@@ -2,6 +2,7 @@
 import type { Journal } from '../audit/journal.ts'
 import type { TransactionWriter } from '../audit/transaction.ts'
 import type { Cache } from '../cache/cache.ts'
+import type { KmsError } from '../errors.ts'
 import type { Effects } from '../effects/apply.ts'
 import type { Hsm } from '../hsm/hsm.ts'
 import type { Gate } from '../identity/gate.ts'
@@ -45,4 +46,4 @@ export interface IncomingRequest extends SignedRequest {
 
 export type Answer<Output> =
   | { readonly output: Output; readonly error?: undefined }
-  | { readonly output?: undefined; readonly error: import('../errors.ts').KmsError }
+  | { readonly output?: undefined; readonly error: KmsError }

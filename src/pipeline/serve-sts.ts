@@ -1,5 +1,5 @@
 // The life of an STS request: the steps of serve.ts that apply to it. No STS operation here needs a permission.
-import { KmsError } from '../errors.ts'
+import type { KmsError } from '../errors.ts'
 import { stsOperations, stsVersion } from '../sts/table.ts'
 import { authenticate } from './authenticate.ts'
 import { RequestEvent } from './event.ts'
