@@ -106,6 +106,11 @@ export class Cache {
     })
   }
 
+  /** Drops an entry as its notification will: for who has just written it and must not wait to read it. */
+  forget(entry: string): void {
+    this.#changed(entry)
+  }
+
   close(): void {
     this.#listen.close()
     this.#clear()

@@ -4,7 +4,7 @@ import { invalidCiphertext } from '../keys/ciphertext.ts'
 import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { Connection, type Call } from './connection.ts'
-import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan } from './hsm.ts'
+import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 
 /** Where an agent listens: told by the supervisor, again at each replacement. */
 export interface AgentAddress {
@@ -76,6 +76,12 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
+  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
+    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [source.context, destination.context, blob])
+    if (answer.status === 'invalid') throw invalidCiphertext()
+    return payloadOf(answer)
+  }
+
   async random(length: number): Promise<Buffer> {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(length)
@@ -112,9 +118,13 @@ export class HsmClient implements Hsm {
   }
 
   /** A hot frame names the material by its MAC alone; the row follows only when the worker asks for it. */
-  async #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
-    const answer = await this.#call(verb, () => [material.mac, none, ...fields])
-    return answer.status === 'needRow' ? this.#call(verb, () => [material.mac, material.row, ...fields]) : answer
+  async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
+    const answer = await this.#call(verb, () => [...materials.flatMap(({ mac }) => [mac, none]), ...fields])
+    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ mac, row }) => [mac, row]), ...fields]) : answer
+  }
+
+  #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
+    return this.#withKeys(verb, [material], fields)
   }
 
   #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[]): Promise<AnswerFrame> {

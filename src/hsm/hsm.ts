@@ -4,11 +4,19 @@ import type { Material, SealedMaterial } from '../keys/material.ts'
 /** A material to make: everything that is fixed before the HSM acts. The agent adds blob or object, and the MAC. */
 export type MaterialPlan = Omit<Material, 'blob' | 'spkiDigest' | 'domainId' | 'domainVersion'>
 
+export interface ReencryptSide {
+  readonly material: SealedMaterial
+  /** encodeContext's output. */
+  readonly context: Buffer
+}
+
 export interface Hsm {
   /** AES-256-GCM in the HSM. `context` is encodeContext's output. Resolves to a whole ciphertext blob, see keys/ciphertext.ts. */
   encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer>
   /** @throws InvalidCiphertextException for whatever is wrong inside the blob or with the context. */
   decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer>
+  /** Decrypts and encrypts in the agent: the plaintext never reaches the gateway. @throws InvalidCiphertextException */
+  reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer>
   /** 1 to 1,024 bytes of C_GenerateRandom. */
   random(length: number): Promise<Buffer>
   /** Makes the key. `again` says that an earlier attempt with this plan may have got to the HSM: a resident object is then looked for first. */

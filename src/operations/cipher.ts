@@ -1,7 +1,10 @@
-// Encrypt, Decrypt: plaintext of up to 4,096 bytes under a symmetric key in the HSM.
+// Encrypt, Decrypt, ReEncrypt: plaintext of up to 4,096 bytes under a symmetric key in the HSM.
 import { KmsError } from '../errors.ts'
 import { invalidCiphertext, parseCiphertext } from '../keys/ciphertext.ts'
 import { encodeContext } from '../keys/context.ts'
+import type { SealedMaterial } from '../keys/material.ts'
+import type { KeyEntry } from '../cache/key-entry.ts'
+import { currentOf } from './current-material.ts'
 import { required } from '../shape/shape.ts'
 import { ciphertextBlob, dryRun, dryRunModifiers, encryptionAlgorithm, encryptionContext, grantTokens, keyId, plaintext, recipient } from './members.ts'
 import { from, fromCiphertext, operation } from './operation.ts'
@@ -23,9 +26,8 @@ export const Encrypt = operation({
   defaults: { EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' },
   audit: ['EncryptionAlgorithm', 'EncryptionContext', 'DryRun'],
   async handle({ input, keys, hsm, notes }) {
-    const { key, current } = keys.key
-    if (current === undefined) throw new KmsError('KeyUnavailableException')
-    const blob = await hsm.encrypt(current, encodeContext(input.EncryptionContext), input.Plaintext)
+    const { key } = keys.key
+    const blob = await hsm.encrypt(currentOf(keys.key), encodeContext(input.EncryptionContext), input.Plaintext)
     notes.additionalEventData = { keyMaterialId: key.currentMaterialId?.toString('hex') }
     return { CiphertextBlob: blob, KeyId: key.arn, EncryptionAlgorithm: input.EncryptionAlgorithm }
   },
@@ -46,23 +48,75 @@ export const Decrypt = operation({
   readOnly: true,
   defaults: { EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' },
   audit: ['EncryptionAlgorithm', 'EncryptionContext', 'DryRun', 'DryRunModifiers'],
-  check({ CiphertextBlob, KeyId, Recipient, DryRun, DryRunModifiers = [] }) {
+  check({ CiphertextBlob, KeyId, Recipient, DryRun, DryRunModifiers }) {
     refuseRecipient(Recipient)
-    const ignoresCiphertext = DryRunModifiers.includes('IGNORE_CIPHERTEXT')
-    if (ignoresCiphertext && DryRun !== true) throw new KmsError('ValidationException', 'DryRunModifiers can only be specified when DryRun is true.')
-    if (CiphertextBlob === undefined && !ignoresCiphertext) throw new KmsError('ValidationException', "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
-    if (CiphertextBlob === undefined && KeyId === undefined) throw new KmsError('ValidationException', 'KeyId is required when CiphertextBlob is not specified.')
+    requireCiphertext('KeyId', CiphertextBlob, KeyId, DryRun, DryRunModifiers)
   },
   async handle({ input, keys, hsm, notes }) {
-    const { key, material } = keys.key
-    if (input.CiphertextBlob === undefined) throw invalidCiphertext()
-    const { header } = parseCiphertext(input.CiphertextBlob)
-    const sealed = material(header.materialId, header.backing)
-    // The blob names a material that the key does not have: forged or damaged, like any other wrong byte of it.
-    if (sealed === undefined) throw invalidCiphertext()
-    const opened = await hsm.decrypt(sealed, encodeContext(input.EncryptionContext), input.CiphertextBlob)
-    const keyMaterialId = header.materialId.toString('hex')
+    const { key } = keys.key
+    const { blob, sealed, keyMaterialId } = openable(keys.key, input.CiphertextBlob)
+    const opened = await hsm.decrypt(sealed, encodeContext(input.EncryptionContext), blob)
     notes.additionalEventData = { keyMaterialId }
     return { KeyId: key.arn, Plaintext: opened, EncryptionAlgorithm: input.EncryptionAlgorithm, KeyMaterialId: keyMaterialId }
   },
 })
+
+export const ReEncrypt = operation({
+  kind: 'use',
+  input: {
+    CiphertextBlob: ciphertextBlob, SourceEncryptionContext: encryptionContext, SourceKeyId: keyId, DestinationKeyId: required(keyId),
+    DestinationEncryptionContext: encryptionContext, SourceEncryptionAlgorithm: encryptionAlgorithm,
+    DestinationEncryptionAlgorithm: encryptionAlgorithm, GrantTokens: grantTokens, DryRun: dryRun, DryRunModifiers: dryRunModifiers,
+  },
+  needs: {
+    source: {
+      key: fromCiphertext('CiphertextBlob', 'SourceKeyId'), permission: 'kms:ReEncryptFrom', usage: 'ENCRYPT_DECRYPT', algorithm: 'SourceEncryptionAlgorithm',
+      states: ['Enabled'], aliases: true, otherAccounts: true, grantable: true, context: 'SourceEncryptionContext',
+    },
+    destination: {
+      key: from('DestinationKeyId'), permission: 'kms:ReEncryptTo', usage: 'ENCRYPT_DECRYPT', algorithm: 'DestinationEncryptionAlgorithm',
+      states: ['Enabled'], aliases: true, otherAccounts: true, grantable: true, context: 'DestinationEncryptionContext',
+    },
+  },
+  readOnly: true,
+  defaults: { SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT', DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT' },
+  audit: ['SourceEncryptionAlgorithm', 'SourceEncryptionContext', 'DestinationEncryptionAlgorithm', 'DestinationEncryptionContext', 'DryRun', 'DryRunModifiers'],
+  check({ CiphertextBlob, SourceKeyId, DryRun, DryRunModifiers }) {
+    requireCiphertext('SourceKeyId', CiphertextBlob, SourceKeyId, DryRun, DryRunModifiers)
+  },
+  async handle({ input, keys, hsm, notes }) {
+    const { source, destination } = keys
+    const { blob, sealed, keyMaterialId } = openable(source, input.CiphertextBlob)
+    const made = await hsm.reencrypt(
+      { material: sealed, context: encodeContext(input.SourceEncryptionContext) },
+      { material: currentOf(destination), context: encodeContext(input.DestinationEncryptionContext) },
+      blob,
+    )
+    const destinationKeyMaterialId = destination.key.currentMaterialId?.toString('hex')
+    notes.additionalEventData = { sourceKeyMaterialId: keyMaterialId, destinationKeyMaterialId }
+    return {
+      CiphertextBlob: made, SourceKeyId: source.key.arn, KeyId: destination.key.arn,
+      SourceEncryptionAlgorithm: input.SourceEncryptionAlgorithm, DestinationEncryptionAlgorithm: input.DestinationEncryptionAlgorithm,
+      SourceKeyMaterialId: keyMaterialId, DestinationKeyMaterialId: destinationKeyMaterialId,
+    }
+  },
+})
+
+/** @throws InvalidCiphertextException when the blob names a material that the key does not have: forged or damaged, like any other wrong byte */
+function openable(entry: KeyEntry, blob: Buffer | undefined): { blob: Buffer; sealed: SealedMaterial; keyMaterialId: string } {
+  if (blob === undefined) throw invalidCiphertext()
+  const { header } = parseCiphertext(blob)
+  const sealed = entry.material(header.materialId, header.backing)
+  if (sealed === undefined) throw invalidCiphertext()
+  return { blob, sealed, keyMaterialId: header.materialId.toString('hex') }
+}
+
+/** The ciphertext may be left out only where a dry run says that it does not count, and then the key must be named. @throws ValidationException */
+function requireCiphertext(
+  keyMember: string, blob: Buffer | undefined, key: string | undefined, dryRunAsked: boolean | undefined, modifiers: readonly string[] = [],
+): void {
+  const ignored = modifiers.includes('IGNORE_CIPHERTEXT')
+  if (ignored && dryRunAsked !== true) throw new KmsError('ValidationException', 'DryRunModifiers can only be specified when DryRun is true.')
+  if (blob === undefined && !ignored) throw new KmsError('ValidationException', "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
+  if (blob === undefined && key === undefined) throw new KmsError('ValidationException', `${keyMember} is required when CiphertextBlob is not specified.`)
+}

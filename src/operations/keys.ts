@@ -11,20 +11,14 @@ import { boolean, enumeration, list, required, text } from '../shape/shape.ts'
 import { countKeys, insertKey, listKeys } from '../store/keys.ts'
 import { putKeyPolicy } from '../store/policies.ts'
 import { putTags } from '../store/tags.ts'
-import { description, customKeyStoreId, grantTokens, keyId, limit, marker, policy } from './members.ts'
+import { customKeyStoreId, description, grantTokens, keyId, limit, listedKeySpecs, listedKeyUsages, marker, policy } from './members.ts'
 import { keyMetadata } from './metadata.ts'
 import { from, operation } from './operation.ts'
 import { cutPage, readPage } from './paging.ts'
 import { refuseUnbuilt, specOf, usageOf } from './new-key.ts'
+import { requirePrincipals } from './policy-principals.ts'
 import { readTags, tag } from './tag-rules.ts'
 
-// AWS prints the members of an enumeration in the order of a hash table. The first twelve specs and three usages were recorded in
-// that order; where the newer ones stand is not known, they follow.
-const listedSpecs = [
-  'RSA_2048', 'ECC_NIST_P384', 'ECC_NIST_P256', 'ECC_NIST_P521', 'HMAC_384', 'RSA_3072', 'ECC_SECG_P256K1', 'RSA_4096', 'SYMMETRIC_DEFAULT',
-  'HMAC_256', 'HMAC_224', 'HMAC_512', 'SM2', 'ML_DSA_44', 'ML_DSA_65', 'ML_DSA_87', 'ECC_NIST_EDWARDS25519', 'ML_KEM_512', 'ML_KEM_768', 'ML_KEM_1024',
-]
-const listedUsages = ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT', 'ENCAPSULATE_DECAPSULATE']
 const deprecatedSpecs = keySpecNames.filter(name => !/^(ML_|ECC_NIST_EDWARDS)/.test(name))
 
 export const CreateKey = operation({
@@ -32,9 +26,9 @@ export const CreateKey = operation({
   input: {
     Policy: policy,
     Description: description,
-    KeyUsage: enumeration(keyUsages, { listed: listedUsages }),
-    CustomerMasterKeySpec: enumeration(deprecatedSpecs, { listed: listedSpecs.slice(0, 13) }),
-    KeySpec: enumeration(keySpecNames, { listed: listedSpecs }),
+    KeyUsage: enumeration(keyUsages, { listed: listedKeyUsages }),
+    CustomerMasterKeySpec: enumeration(deprecatedSpecs, { listed: listedKeySpecs.slice(0, 13) }),
+    KeySpec: enumeration(keySpecNames, { listed: listedKeySpecs }),
     Origin: enumeration(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']),
     CustomKeyStoreId: customKeyStoreId,
     BypassPolicyLockoutSafetyCheck: boolean(),
@@ -60,6 +54,7 @@ export const CreateKey = operation({
     const arn = keyArn(locale.region, locale.accountId, id)
     const document = input.Policy ?? defaultKeyPolicy(locale.accountId)
     const compiled = compilePolicy(document, 'key')
+    await requirePrincipals(tx, compiled.principalArns)
     if (input.BypassPolicyLockoutSafetyCheck !== true) refuseLockout(compiled, caller, arn)
     if (await countKeys(tx, locale.accountId) >= settings.keyQuota) throw new KmsError('LimitExceededException')
 

@@ -18,3 +18,11 @@ export const recipient = structure({
   KeyEncryptionAlgorithm: enumeration(['RSAES_OAEP_SHA_256']),
   AttestationDocument: blob({ min: 1, max: 262144 }),
 })
+
+// AWS prints the members of an enumeration in the order of a hash table. The first twelve specs and three usages were recorded in
+// that order; where the newer ones stand is not known, they follow.
+export const listedKeySpecs = [
+  'RSA_2048', 'ECC_NIST_P384', 'ECC_NIST_P256', 'ECC_NIST_P521', 'HMAC_384', 'RSA_3072', 'ECC_SECG_P256K1', 'RSA_4096', 'SYMMETRIC_DEFAULT',
+  'HMAC_256', 'HMAC_224', 'HMAC_512', 'SM2', 'ML_DSA_44', 'ML_DSA_65', 'ML_DSA_87', 'ECC_NIST_EDWARDS25519', 'ML_KEM_512', 'ML_KEM_768', 'ML_KEM_1024',
+]
+export const listedKeyUsages = ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT', 'ENCAPSULATE_DECAPSULATE']

@@ -25,6 +25,8 @@ export interface KeyNeed {
   readonly permission: `kms:${string}`
   /** undefined: any usage. */
   readonly usage?: KeyUsage
+  /** Whether only SYMMETRIC_DEFAULT keys will do. */
+  readonly symmetric?: boolean
   /** Member that holds the algorithm, checked against the key's spec after the usage. */
   readonly algorithm?: string
   readonly states: readonly KeyState[] | 'any'
@@ -78,6 +80,8 @@ interface ProvisionGiven<Input, Keys extends string> extends Given<Input, Keys> 
 interface Contract<Members extends Shapes, Input, Keys extends string> {
   readonly input: Members
   readonly needs: Readonly<Record<Keys, KeyNeed>>
+  /** Aliases that the operation makes, moves or removes: IAM alone allows it, on the alias. */
+  readonly alias?: { readonly member: string; readonly permission: `kms:${string}` }
   /** For operations on the account rather than a key: IAM alone allows them. */
   readonly account?: readonly AccountNeed<Input>[]
   /** CloudTrail's readOnly. */

@@ -1,10 +1,15 @@
 // Every operation of the newest AWS SDK: declared, or refused with a reason. A command that the SDK has and this table has not
 // does not compile. docs/operations.md is printed from it.
 import type * as sdk from '@aws-sdk/client-kms'
-import { Decrypt, Encrypt } from './cipher.ts'
+import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts'
+import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
+import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
 import { CreateKey, DescribeKey, ListKeys } from './keys.ts'
+import { DisableKey, EnableKey, UpdateKeyDescription } from './management.ts'
 import type { Operation } from './operation.ts'
+import { GetKeyPolicy, ListKeyPolicies, PutKeyPolicy } from './policies.ts'
 import { GenerateRandom } from './random.ts'
+import { ListResourceTags, TagResource, UntagResource } from './tags.ts'
 
 type CommandNames<Name> = Name extends `${infer Command}Command` ? (Command extends '$' ? never : Command) : never
 export type OperationName = CommandNames<keyof typeof sdk>
@@ -16,11 +21,7 @@ export interface Refused {
 
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
-const dataKeys = refused('data keys')
-const aliases = refused('changes of aliases')
-const keyManagement = refused('changes of keys after their creation')
-const policies = refused('changes of key policies')
-const tags = refused('changes of tags after the creation of a key')
+const dataKeyPairs = refused('data key pairs')
 const signing = refused('asymmetric keys')
 const macs = refused('HMAC keys')
 const lifecycle = refused('deletion of keys')
@@ -33,57 +34,57 @@ const regions = refused('multi-Region keys')
 const table: Readonly<Record<OperationName, Operation | Refused>> = {
   CancelKeyDeletion: lifecycle,
   ConnectCustomKeyStore: keyStores,
-  CreateAlias: aliases,
+  CreateAlias,
   CreateCustomKeyStore: keyStores,
   CreateGrant: grants,
   CreateKey,
   Decapsulate: signing,
   Decrypt,
-  DeleteAlias: aliases,
+  DeleteAlias,
   DeleteCustomKeyStore: keyStores,
   DeleteImportedKeyMaterial: imports,
   DeriveSharedSecret: signing,
   DescribeCustomKeyStores: keyStores,
   DescribeKey,
-  DisableKey: keyManagement,
+  DisableKey,
   DisableKeyRotation: rotation,
   DisconnectCustomKeyStore: keyStores,
-  EnableKey: keyManagement,
+  EnableKey,
   EnableKeyRotation: rotation,
   Encapsulate: signing,
   Encrypt,
-  GenerateDataKey: dataKeys,
-  GenerateDataKeyPair: dataKeys,
-  GenerateDataKeyPairWithoutPlaintext: dataKeys,
-  GenerateDataKeyWithoutPlaintext: dataKeys,
+  GenerateDataKey,
+  GenerateDataKeyPair: dataKeyPairs,
+  GenerateDataKeyPairWithoutPlaintext: dataKeyPairs,
+  GenerateDataKeyWithoutPlaintext,
   GenerateMac: macs,
   GenerateRandom,
   GetKeyLastUsage: refused('the tracking of last usage'),
-  GetKeyPolicy: policies,
+  GetKeyPolicy,
   GetKeyRotationStatus: rotation,
   GetParametersForImport: imports,
   GetPublicKey: signing,
   ImportKeyMaterial: imports,
-  ListAliases: aliases,
+  ListAliases,
   ListGrants: grants,
-  ListKeyPolicies: policies,
+  ListKeyPolicies,
   ListKeyRotations: rotation,
   ListKeys,
-  ListResourceTags: tags,
+  ListResourceTags,
   ListRetirableGrants: grants,
-  PutKeyPolicy: policies,
-  ReEncrypt: refused('re-encryption'),
+  PutKeyPolicy,
+  ReEncrypt,
   ReplicateKey: regions,
   RetireGrant: grants,
   RevokeGrant: grants,
   RotateKeyOnDemand: rotation,
   ScheduleKeyDeletion: lifecycle,
   Sign: signing,
-  TagResource: tags,
-  UntagResource: tags,
-  UpdateAlias: aliases,
+  TagResource,
+  UntagResource,
+  UpdateAlias,
   UpdateCustomKeyStore: keyStores,
-  UpdateKeyDescription: keyManagement,
+  UpdateKeyDescription,
   UpdatePrimaryRegion: regions,
   Verify: signing,
   VerifyMac: macs,

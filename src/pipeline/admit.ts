@@ -6,18 +6,18 @@ import { keySpecs } from '../keys/spec.ts'
 import { stateError } from '../keys/state.ts'
 import { KmsError } from '../errors.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
-import type { ParsedInput } from '../operations/operation.ts'
+import type { KeyNeed, ParsedInput } from '../operations/operation.ts'
 import type { ResolvedKey } from './resolve.ts'
 
 /** @throws InvalidCiphertextException, IncorrectKeyException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException */
-export function admit(operationName: string, input: ParsedInput, resolved: readonly ResolvedKey[], keys: Readonly<Record<string, KeyEntry>>): void {
+export function admit(input: ParsedInput, resolved: readonly ResolvedKey[], keys: Readonly<Record<string, KeyEntry>>): void {
   for (const one of resolved) {
     const entry = keys[one.name]
-    if (entry !== undefined) admitKey(operationName, input, one, entry)
+    if (entry !== undefined) admitKey(input, one, entry)
   }
 }
 
-function admitKey(operationName: string, input: ParsedInput, { need, header }: ResolvedKey, { key }: KeyEntry): void {
+function admitKey(input: ParsedInput, { need, header }: ResolvedKey, { key }: KeyEntry): void {
   if (need.key.kind === 'ciphertext' && input[need.key.blob] !== undefined) {
     if (header === undefined) throw invalidCiphertext()
     if (!header.keyId.equals(keyIdBytes(key.id)) || header.multiRegion !== key.multiRegion) {
@@ -26,10 +26,14 @@ function admitKey(operationName: string, input: ParsedInput, { need, header }: R
   }
   if (need.states !== 'any' && !need.states.includes(key.state)) throw stateError(key.arn, key.state)
   if (need.usage !== undefined && key.usage !== need.usage) {
-    throw new KmsError('InvalidKeyUsageException', `${key.arn} key usage is ${key.usage} which is not valid for ${operationName}.`)
+    throw new KmsError('InvalidKeyUsageException', `${key.arn} key usage is ${key.usage} which is not valid for ${actionOf(need)}.`)
   }
+  if (need.symmetric === true && key.spec !== 'SYMMETRIC_DEFAULT') throw new KmsError('InvalidKeyUsageException', 'You cannot generate a data key with an asymmetric CMK')
   const algorithm = need.algorithm === undefined ? undefined : input[need.algorithm]
   if (typeof algorithm === 'string' && !(keySpecs[key.spec].usages[key.usage] ?? []).includes(algorithm)) {
     throw new KmsError('InvalidKeyUsageException', `Algorithm ${algorithm} is incompatible with key spec ${key.spec}.`)
   }
 }
+
+/** What AWS calls the side of the operation: its own name, but ReEncryptTo for the destination of ReEncrypt. */
+const actionOf = ({ permission }: KeyNeed): string => permission.slice('kms:'.length)

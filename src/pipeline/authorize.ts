@@ -5,6 +5,7 @@ import { compilePolicy, denyAll } from '../authz/policy.ts'
 import { defaultKeyPolicy } from '../authz/default-policy.ts'
 import { accessDenied, type Subject } from '../authz/denial.ts'
 import { KmsError } from '../errors.ts'
+import { aliasArn } from '../keys/identifier.ts'
 import type { Caller } from '../identity/caller.ts'
 import type { Operation, ParsedInput } from '../operations/operation.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
@@ -13,13 +14,25 @@ import type { ResolvedKey } from './resolve.ts'
 const noContext: ReadonlyMap<string, string> = new Map()
 
 /** The keys, by the names of the declaration. @throws AccessDeniedException, NotFoundException */
-export function authorize(operation: Operation, input: ParsedInput, resolved: readonly ResolvedKey[], caller: Caller): Record<string, KeyEntry> {
+export function authorize(
+  operation: Operation, input: ParsedInput, resolved: readonly ResolvedKey[], caller: Caller, region: string,
+): Record<string, KeyEntry> {
   for (const { permission, when, subject = 'account' } of operation.account ?? []) {
     if (when !== undefined && !when(input)) continue
     const decision = ask(caller, permission, '*', caller.accountId, undefined)
     if (!decision.allowed) throw accessDenied(decision.reason, { callerArn: caller.arn, action: permission, subject: { kind: subject } })
   }
+  if (operation.alias !== undefined) authorizeAlias(operation.alias, input, caller, region)
   return Object.fromEntries(resolved.map(one => [one.name, authorizeKey(one, caller)]))
+}
+
+/** The alias half of alias operations: no key policy has a say in it. */
+function authorizeAlias({ member, permission }: NonNullable<Operation['alias']>, input: ParsedInput, caller: Caller, region: string): void {
+  const name = input[member]
+  if (typeof name !== 'string') return
+  const arn = aliasArn(region, caller.accountId, name)
+  const decision = ask(caller, permission, arn, caller.accountId, undefined)
+  if (!decision.allowed) throw accessDenied(decision.reason, { callerArn: caller.arn, action: permission, subject: { kind: 'named', arn, own: true } })
 }
 
 function authorizeKey(resolved: ResolvedKey, caller: Caller): KeyEntry {

@@ -5,7 +5,10 @@ import { KmsError } from '../errors.ts'
 import type { Caller } from '../identity/caller.ts'
 import { insertRecord } from '../audit/transaction.ts'
 import type { Operation, Output, ParsedInput } from '../operations/operation.ts'
-import { transaction } from '../store/database.ts'
+import type { Key } from '../keys/key.ts'
+import { stateError } from '../keys/state.ts'
+import { transaction, type Db } from '../store/database.ts'
+import { lockKey } from '../store/keys.ts'
 import type { RequestEvent } from './event.ts'
 import type { Resources } from './resources.ts'
 import { wipe } from './wipe.ts'
@@ -41,12 +44,14 @@ export async function perform(resources: Resources, { operation, ...task }: Task
     }
     case 'write': {
       const done = await transaction(resources.pool, async tx => {
+        await lockKeys(tx, operation, task.keys)
         const output = await operation.handle({ ...given, tx })
         const entries = event.entries()
         await insertRecord(tx, resources.transactions, entries)
         return { output, recorded: entries.length }
       })
       resources.metrics.audit.recorded(done.recorded)
+      forget(resources, operation, task)
       return done.output
     }
     case 'provision':
@@ -56,6 +61,28 @@ export async function perform(resources: Resources, { operation, ...task }: Task
         return { output, entries: event.entries() }
       })
   }
+}
+
+/**
+ * Locks the rows of the keys, in one order for all, and checks their states again: what the cache said may be 100 ms old.
+ * @throws DisabledException, KMSInvalidStateException, NotFoundException
+ */
+async function lockKeys(tx: Db, operation: Operation, keys: Task['keys']): Promise<void> {
+  const locked = new Map<string, Key | undefined>()
+  for (const id of [...new Set(Object.values(keys).map(({ key }) => key.id))].sort()) locked.set(id, await lockKey(tx, id))
+  for (const [name, need] of Object.entries(operation.needs)) {
+    const entry = keys[name]
+    const now = entry === undefined ? undefined : locked.get(entry.key.id)
+    if (entry !== undefined && now === undefined) throw new KmsError('NotFoundException', `Key '${entry.key.arn}' does not exist`)
+    if (now !== undefined && need.states !== 'any' && !need.states.includes(now.state)) throw stateError(now.arn, now.state)
+  }
+}
+
+/** This process reads its own writes at once; the others hear of them through Postgres. */
+function forget({ cache }: Resources, operation: Operation, { keys, input, caller }: Omit<Task, 'operation'>): void {
+  for (const { key } of Object.values(keys)) cache.forget(`key ${key.id}`)
+  const alias = operation.alias === undefined ? undefined : input[operation.alias.member]
+  if (typeof alias === 'string') cache.forget(`alias ${caller.accountId} ${alias}`)
 }
 
 const skipsCiphertext = (input: ParsedInput): boolean =>

@@ -26,9 +26,9 @@ export async function serve(resources: Resources, request: IncomingRequest): Pro
     const input = (event.input = operation.parse(request.body))
     operation.check?.(input)
     const resolved = await resolve(resources, operation, input, caller)
-    const keys = authorize(operation, input, resolved, caller)
+    const keys = authorize(operation, input, resolved, caller, resources.region)
     event.keys = Object.values(keys)
-    admit(name, input, resolved, keys)
+    admit(input, resolved, keys)
     answer = { output: await perform(resources, { operation, input, caller, keys }, event) }
   } catch (thrown) {
     answer = { error: await refuse(resources, request, event, thrown) }

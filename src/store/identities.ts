@@ -33,6 +33,12 @@ export async function findAccount(db: Db, accountId: string): Promise<Account | 
 }
 
 /** A page of the accounts behind the id `after`. */
+/** Those of the account ids that exist. */
+export async function findAccounts(db: Db, ids: readonly string[]): Promise<string[]> {
+  const found = await rows<{ id: string }>(db, { name: 'accounts.find-many', text: 'SELECT id FROM accounts WHERE id = ANY($1)' }, [ids])
+  return found.map(({ id }) => id)
+}
+
 export async function listAccounts(db: Db, after: string | undefined, limit: number): Promise<Account[]> {
   return await rows<Account>(db, {
     name: 'accounts.list', text: `SELECT ${accountColumns} FROM accounts WHERE id > $1 ORDER BY id LIMIT $2`,
@@ -51,6 +57,14 @@ export async function findUser(db: Db, accountId: string, name: string): Promise
   return await row<User>(db, {
     name: 'users.find', text: `SELECT ${userColumns} FROM users WHERE account_id = $1 AND lower(name) = lower($2)`,
   }, [accountId, name])
+}
+
+/** Those of the named users that exist, by account (12 digits) and name. One query, however many. */
+export async function findUsers(db: Db, named: readonly Pick<User, 'accountId' | 'name'>[]): Promise<User[]> {
+  return await rows<User>(db, {
+    name: 'users.find-many',
+    text: `SELECT ${userColumns} FROM users WHERE (account_id, lower(name)) IN (SELECT a, lower(n) FROM unnest($1::text[], $2::text[]) AS t(a, n))`,
+  }, [named.map(user => user.accountId), named.map(user => user.name)])
 }
 
 /** A page of an account's users behind the id `after`. */

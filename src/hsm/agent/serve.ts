@@ -43,7 +43,7 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
   const hear = (worker: Worker, from: FromWorker): void => {
     if (from.type === 'open') {
       const outcome = open(from.row, from.mac)
-      worker.postMessage({ type: 'opened', ticket: from.ticket, outcome, timings: session.takeTimings() } satisfies ToWorker)
+      worker.postMessage({ type: 'opened', ticket: from.ticket, mac: Buffer.from(from.mac).toString('latin1'), outcome, timings: session.takeTimings() } satisfies ToWorker)
     } else if (from.type === 'dropped') {
       const waitingDrop = awaitingDrop.get(from.mac)
       if (waitingDrop === undefined || --waitingDrop.left > 0) return

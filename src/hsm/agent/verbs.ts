@@ -17,64 +17,65 @@ export interface Bench {
   readonly domain: Domain
 }
 
-/** A verb that uses a key: after MAC and row it has `fields` more. */
-interface KeyVerb {
+/** A verb that uses keys: after each key's MAC and row it has `fields` more. */
+export interface KeyVerb {
   readonly deadline: DeadlineClass
+  readonly keys: 1 | 2
   readonly fields: number
-  run(bench: Bench, key: OpenKey, fields: readonly Buffer[]): Buffer
+  readonly run: (bench: Bench, keys: readonly OpenKey[], fields: readonly Buffer[]) => Buffer
 }
 
 interface PlainVerb {
   readonly deadline: DeadlineClass
   readonly fields: number
-  run(bench: Bench, fields: readonly Buffer[]): Buffer
+  readonly run: (bench: Bench, fields: readonly Buffer[]) => Buffer
 }
 
 const randomLimitBytes = 1024
 const plaintextLimitBytes = 8192
 
+/** A verb with one key. */
+const withKey = (fields: number, run: (bench: Bench, key: OpenKey, fields: readonly Buffer[]) => Buffer): KeyVerb => ({
+  deadline: 'hot', keys: 1, fields,
+  run: (bench, [key], given) => run(bench, present(key), given),
+})
+
 export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
-  encrypt: {
-    deadline: 'hot',
-    fields: 2,
-    run({ session }, key, [context = empty, plaintext = empty]) {
-      if (plaintext.length === 0 || plaintext.length > plaintextLimitBytes) throw new FrameError('plaintext length')
+  encrypt: withKey(2, ({ session }, key, [context = empty, plaintext = empty]) => {
+    if (plaintext.length === 0 || plaintext.length > plaintextLimitBytes) throw new FrameError('plaintext length')
+    try {
+      return encryptBlob(session, key.handle, key.name, context, plaintext)
+    } finally {
+      plaintext.fill(0)
+    }
+  }),
+  decrypt: withKey(2, ({ session }, key, [context = empty, blob = empty]) => decryptBlob(session, key.handle, key.name, context, blob)),
+  /** From one key and context to another: the plaintext never reaches the gateway. */
+  reencrypt: {
+    deadline: 'hot', keys: 2, fields: 3,
+    run({ session }, [source, destination], [sourceContext = empty, destinationContext = empty, blob = empty]) {
+      const from = present(source)
+      const to = present(destination)
+      const plaintext = decryptBlob(session, from.handle, from.name, sourceContext, blob)
       try {
-        return encryptBlob(session, key.handle, key.name, context, plaintext)
+        return encryptBlob(session, to.handle, to.name, destinationContext, plaintext)
       } finally {
         plaintext.fill(0)
       }
     },
   },
-  decrypt: {
-    deadline: 'hot',
-    fields: 2,
-    run: ({ session }, key, [context = empty, blob = empty]) => decryptBlob(session, key.handle, key.name, context, blob),
-  },
-  seal: {
-    deadline: 'hot',
-    fields: 2,
-    run({ session }, key, [aad = empty, secret = empty]) {
-      if (secret.length === 0 || secret.length > plaintextLimitBytes) throw new FrameError('secret length')
-      try {
-        return seal(session, key.handle, aad, secret)
-      } finally {
-        secret.fill(0)
-      }
-    },
-  },
-  unseal: {
-    deadline: 'hot',
-    fields: 2,
-    run: ({ session }, key, [aad = empty, sealed = empty]) => unseal(session, key.handle, aad, sealed),
-  },
-  canary: {
-    deadline: 'hot',
-    fields: 2,
-    /** One byte: whether the database's canary opens to what the ceremony put in. */
-    run: ({ session }, key, [context = empty, blob = empty]) =>
-      Buffer.from([decryptBlob(session, key.handle, key.name, context, blob).equals(canaryPlaintext) ? 1 : 0]),
-  },
+  seal: withKey(2, ({ session }, key, [aad = empty, secret = empty]) => {
+    if (secret.length === 0 || secret.length > plaintextLimitBytes) throw new FrameError('secret length')
+    try {
+      return seal(session, key.handle, aad, secret)
+    } finally {
+      secret.fill(0)
+    }
+  }),
+  unseal: withKey(2, ({ session }, key, [aad = empty, sealed = empty]) => unseal(session, key.handle, aad, sealed)),
+  /** One byte: whether the database's canary opens to what the ceremony put in. */
+  canary: withKey(2, ({ session }, key, [context = empty, blob = empty]) =>
+    Buffer.from([decryptBlob(session, key.handle, key.name, context, blob).equals(canaryPlaintext) ? 1 : 0])),
 }
 
 export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
@@ -100,3 +101,9 @@ export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
 }
 
 const empty = Buffer.alloc(0)
+
+/** The worker has opened as many keys as the verb says. */
+function present(key: OpenKey | undefined): OpenKey {
+  if (key === undefined) throw new FrameError('key count')
+  return key
+}

@@ -27,7 +27,7 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { readonly type: 'opened'; readonly ticket: number; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
+  | { readonly type: 'opened'; readonly ticket: number; readonly mac: string; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
   | { readonly type: 'drop'; readonly mac: string }
 
 export type OpenOutcome =
@@ -42,7 +42,6 @@ export type FromWorker =
 interface Waiting {
   readonly socket: Socket
   readonly request: RequestFrame
-  readonly verb: Verb
   readonly arrived: number
 }
 
@@ -82,19 +81,24 @@ function serveSocket(socket: Socket): void {
   socket.on('data', chunk => {
     const arrived = performance.now()
     const answers: Buffer[] = []
-    try {
+    orHangUp(socket, () => {
       for (const frame of reader.push(chunk)) {
         const answer = take(socket, decodeRequest(frame), arrived)
         if (answer !== undefined) answers.push(encode(answer))
       }
-    } catch (thrown) {
-      // Malformed, too long or out of order: nothing after it on this connection can be trusted. The agent goes on.
-      if (!(thrown instanceof FrameError) && !(thrown instanceof RangeError)) throw thrown
-      socket.destroy()
-      return
-    }
-    send(socket, answers)
+      send(socket, answers)
+    })
   })
+}
+
+/** Malformed, too long or out of order: nothing after it on this connection can be trusted. The agent goes on. */
+function orHangUp(socket: Socket, work: () => void): void {
+  try {
+    work()
+  } catch (thrown) {
+    if (!(thrown instanceof FrameError) && !(thrown instanceof RangeError)) throw thrown
+    socket.destroy()
+  }
 }
 
 /** Answers may hold plaintext: what was written is wiped once the kernel has it. */
@@ -112,7 +116,7 @@ function encode(answer: AnswerFrame): Buffer {
   return frame
 }
 
-/** The answer, or undefined while the main thread opens the key. */
+/** The answer, or undefined while the main thread opens a key. */
 function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFrame | undefined {
   const verb = verbNames.get(request.verb)
   if (verb === undefined) throw new FrameError(`verb ${request.verb}`)
@@ -123,37 +127,43 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
   }
   const keyVerb = keyVerbs[verb]
   if (keyVerb === undefined) return answer(request, 'unsupported', arrived)
-  const [mac, row, ...fields] = request.fields
-  if (mac?.length !== 32 || row === undefined || fields.length !== keyVerb.fields) throw new FrameError('field count')
-  const key = keys.get(mac.toString('latin1'))
-  if (key !== undefined) {
+  if (request.fields.length !== 2 * keyVerb.keys + keyVerb.fields) throw new FrameError('field count')
+  const opened: OpenKey[] = []
+  for (let i = 0; i < keyVerb.keys; i++) {
+    const [mac, row] = request.fields.slice(2 * i, 2 * i + 2)
+    if (mac?.length !== 32 || row === undefined) throw new FrameError('MAC length')
+    const key = keys.get(mac.toString('latin1'))
+    if (key === undefined && row.length === 0) return answer(request, 'needRow', arrived)
+    if (key === undefined) return open({ socket, request, arrived }, mac, row)
     if (!key.verbs.has(verb)) return answer(request, 'refused', arrived)
-    return perform(request, arrived, keyVerb.deadline, () => keyVerb.run(bench, key, fields))
+    opened.push(key)
   }
-  if (row.length === 0) return answer(request, 'needRow', arrived)
-  const ticket = ++lastTicket
-  waiting.set(ticket, { socket, request, verb, arrived })
-  port?.postMessage({ type: 'open', ticket, mac: Uint8Array.from(mac), row: Uint8Array.from(row) } satisfies FromWorker)
-  return undefined
+  return perform(request, arrived, keyVerb.deadline, () => keyVerb.run(bench, opened, request.fields.slice(2 * keyVerb.keys)))
 }
 
-function resume({ ticket, outcome, timings }: Extract<ToWorker, { type: 'opened' }>): void {
+/** Asks the main thread to open a key; the request waits, those behind it do not. */
+function open(held: Waiting, mac: Buffer, row: Buffer): undefined {
+  const ticket = ++lastTicket
+  waiting.set(ticket, held)
+  port?.postMessage({ type: 'open', ticket, mac: Uint8Array.from(mac), row: Uint8Array.from(row) } satisfies FromWorker)
+}
+
+function resume({ ticket, mac, outcome, timings }: Extract<ToWorker, { type: 'opened' }>): void {
   const held = waiting.get(ticket)
   waiting.delete(ticket)
   if (held === undefined) return
-  const { socket, request, verb, arrived } = held
-  const keyVerb = keyVerbs[verb]
-  const [mac, , ...fields] = request.fields
-  if (keyVerb === undefined || mac === undefined) return
-  let result: AnswerFrame
-  if (!outcome.ok) result = answer(request, outcome.status, arrived, outcome.ckr, Buffer.from(outcome.text))
-  else {
-    const key: OpenKey = { ...outcome.key, handle: Buffer.from(outcome.key.handle), name: { ...outcome.key.name, keyId: Buffer.from(outcome.key.name.keyId), materialId: Buffer.from(outcome.key.name.materialId) } }
-    keys.set(mac.toString('latin1'), key)
-    result = key.verbs.has(verb) ? perform(request, arrived, keyVerb.deadline, () => keyVerb.run(bench, key, fields)) : answer(request, 'refused', arrived)
-  }
-  send(socket, [encode({ ...result, timings: [...timings, ...result.timings] })])
+  if (outcome.ok) keys.set(mac, thawed(outcome.key))
+  orHangUp(held.socket, () => {
+    const result = outcome.ok
+      ? take(held.socket, held.request, held.arrived)
+      : answer(held.request, outcome.status, held.arrived, outcome.ckr, Buffer.from(outcome.text))
+    if (result !== undefined) send(held.socket, [encode({ ...result, timings: [...timings, ...result.timings] })])
+  })
 }
+
+/** Structured clone turns a Buffer into a Uint8Array. */
+const thawed = (key: OpenKey): OpenKey =>
+  ({ ...key, handle: Buffer.from(key.handle), name: { ...key.name, keyId: Buffer.from(key.name.keyId), materialId: Buffer.from(key.name.materialId) } })
 
 function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: () => Buffer): AnswerFrame {
   const begun = performance.now()
