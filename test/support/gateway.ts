@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inject } from 'vitest'
-import { cloneDatabase } from './postgres.ts'
+import { cloneDatabase, type TestDatabase } from './postgres.ts'
 import { mainFile, newFolder, writeConfig, writeTokenFiles, type ConfigChanges } from './installation.ts'
 
 export interface Trent {
@@ -30,15 +30,11 @@ export async function startTrent(changes: ConfigChanges = {}): Promise<Trent> {
   const directory = await newFolder('gateway')
   await writeTokenFiles(directory, installation.directory)
   const database = await cloneDatabase(installation.template)
-  return await launch(directory, database, changes)
+  return await startTrentOn(directory, database, changes)
 }
 
-interface Database {
-  readonly url: string
-  drop(): Promise<void>
-}
-
-async function launch(directory: string, database: Database, changes: ConfigChanges): Promise<Trent> {
+/** Starts Trent on files and a database that are there already. remove() drops them all the same. */
+export async function startTrentOn(directory: string, database: TestDatabase, changes: ConfigChanges = {}): Promise<Trent> {
   const config = await writeConfig(directory, database.url, changes)
   const logFile = join(directory, 'trent.log')
   const output = openSync(logFile, 'a')
@@ -56,7 +52,7 @@ async function launch(directory: string, database: Database, changes: ConfigChan
     url: `http://127.0.0.1:${serving.port}`, privateUrl: `http://127.0.0.1:${serving.privatePort}`, directory, config, databaseUrl: database.url, primary, log, stop,
     again: async (others = changes) => {
       await stop()
-      return await launch(directory, database, others)
+      return await startTrentOn(directory, database, others)
     },
     remove: async () => {
       await stop()
