@@ -1,10 +1,12 @@
 // Key material as Postgres keeps it: a row that an HMAC in the HSM authenticates. The agent takes nothing about a key from
 // anywhere else. The encoding cannot change once data exists.
-import type { CipherMode } from './ciphertext.ts'
+import { cipherModes, type CipherMode } from './ciphertext.ts'
+import { isKeyId } from './identifier.ts'
 
 export const materialLabel = 'trent/material/1'
 
-export type Residency = 'wrapped' | 'resident'
+const residencies = ['wrapped', 'resident'] as const
+export type Residency = (typeof residencies)[number]
 
 export interface Material {
   readonly accountId: string
@@ -52,8 +54,9 @@ export function encodeMaterial(material: Material): Buffer {
 }
 
 /**
- * The reverse of encodeMaterial, for a row whose MAC has been checked.
- * @throws RangeError when the bytes are not exactly one encoded row.
+ * The reverse of encodeMaterial, for a row whose MAC has been checked, and for the plan of one: a gateway taken over may send any
+ * bytes as a plan, and what it gets a MAC for is a row for ever.
+ * @throws RangeError when the bytes are not exactly one encoded row with ids of the right lengths.
  */
 export function decodeMaterial(row: Buffer): Material {
   const fields: Buffer[] = []
@@ -66,13 +69,22 @@ export function decodeMaterial(row: Buffer): Material {
   }
   const [label, accountId, region, keyId, materialId, backing, origin, spec, usage, cipherMode, residency, ckaId, domainId, domainVersion, spkiDigest, blob] = fields
   if (offset !== row.length || blob === undefined || label?.toString() !== materialLabel) throw new RangeError('material row: wrong form')
-  return {
+  const material: Material = {
     accountId: text(accountId), region: text(region), keyId: text(keyId), materialId: bytes(materialId), backing: number(backing),
     origin: text(origin), spec: text(spec), usage: text(usage), cipherMode: text(cipherMode) as Material['cipherMode'],
     residency: text(residency) as Residency, ckaId: bytes(ckaId), domainId: bytes(domainId), domainVersion: number(domainVersion),
     spkiDigest: bytes(spkiDigest), blob,
   }
+  if (!isWellFormed(material)) throw new RangeError('material row: wrong value')
+  // Numbers of another length and text that is no UTF-8 would be read as something that they are not.
+  if (!encodeMaterial(material).equals(row)) throw new RangeError('material row: not as it is encoded')
+  return material
 }
+
+/** A plan has no domain yet, a symmetric key no public key. */
+const isWellFormed = ({ keyId, materialId, cipherMode, residency, ckaId, domainId, spkiDigest }: Material): boolean =>
+  isKeyId(keyId) && materialId.length === 32 && ckaId.length === 16 && [0, 16].includes(domainId.length) && [0, 32].includes(spkiDigest.length)
+  && (cipherMode === 'none' || Object.hasOwn(cipherModes, cipherMode)) && residencies.includes(residency)
 
 const bytes = (field: Buffer | undefined): Buffer => field ?? Buffer.alloc(0)
 const text = (field: Buffer | undefined): string => bytes(field).toString()
