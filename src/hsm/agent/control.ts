@@ -1,5 +1,6 @@
 // What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, never
 // in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
+import { StringDecoder } from 'node:string_decoder'
 
 export interface TokenAddress {
   readonly label: string
@@ -67,9 +68,11 @@ export interface TokenObject {
 /** Cuts the stream into JSON lines; the peer is our own process, a broken line ends it. */
 export class LineReader {
   #rest = ''
+  /** A PIN may hold a character whose bytes come in two chunks: read wrong, it would cost the token a login attempt. */
+  readonly #decoder = new StringDecoder('utf8')
 
   push(chunk: Buffer): string[] {
-    const lines = (this.#rest + chunk.toString('utf8')).split('\n')
+    const lines = (this.#rest + this.#decoder.write(chunk)).split('\n')
     this.#rest = lines.pop() ?? ''
     return lines.filter(line => line !== '')
   }
