@@ -25,6 +25,7 @@ const callLimitMilliseconds = 10_000
 const queueLimit = 2_048
 const sweepEveryMilliseconds = 250
 const attempts = 2
+const reconnectMilliseconds = 50
 const none = Buffer.alloc(0)
 
 interface Pending {
@@ -56,14 +57,22 @@ export class HsmClient implements Hsm {
     if (address !== null && address.generation === this.#address?.generation) return
     const former = this.#connections
     this.#address = address
-    this.#connections = (address?.sockets ?? []).map(path =>
-      new Connection(path, () => { this.#drain() }, ended => { this.#connections = this.#connections.filter(one => one !== ended) }))
+    this.#connections = []
+    for (const path of address?.sockets ?? []) this.#connect(path)
     for (const connection of former) connection.close()
-    this.#drain()
+  }
+
+  /** A connection that ends while its agent goes on is made again: the agent ends those whose frames it cannot read. */
+  #connect(path: string): void {
+    const address = this.#address
+    this.#connections.push(new Connection(path, () => { this.#drain() }, ended => {
+      this.#connections = this.#connections.filter(one => one !== ended)
+      if (address === this.#address) setTimeout(() => { if (address === this.#address) this.#connect(path) }, reconnectMilliseconds).unref()
+    }))
   }
 
   get available(): boolean {
-    return this.#connections.length > 0
+    return this.#connections.some(connection => connection.isOpen)
   }
 
   async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer> {

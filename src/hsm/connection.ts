@@ -17,17 +17,21 @@ export class Connection {
   readonly #reader = new FrameReader()
   #unsent: Buffer[] = []
   #lastId = 0
-  #ended = false
+  /** Open for calls: not while it is being made, since a call on a connection that fails counts as an attempt. */
+  #open = false
   readonly #freed: () => void
 
   /** `freed` is called whenever there is room for another call; `ended` once, after every call was told. */
   constructor(path: string, freed: () => void, ended: (connection: Connection) => void) {
     this.#freed = freed
-    this.#socket = connect(path)
+    this.#socket = connect(path, () => {
+      this.#open = true
+      freed()
+    })
     this.#socket.on('data', chunk => { this.#receive(chunk) })
     this.#socket.on('error', () => this.#socket.destroy())
     this.#socket.on('close', () => {
-      this.#ended = true
+      this.#open = false
       for (const call of this.#calls.values()) call.answered(undefined)
       this.#calls.clear()
       ended(this)
@@ -38,8 +42,12 @@ export class Connection {
     return this.#calls.size
   }
 
+  get isOpen(): boolean {
+    return this.#open
+  }
+
   get hasRoom(): boolean {
-    return !this.#ended && this.#calls.size < outstandingLimit
+    return this.#open && this.#calls.size < outstandingLimit
   }
 
   send(call: Call): void {
@@ -74,6 +82,6 @@ export class Connection {
       // An agent that sends what is no frame is not one to go on with; its calls are sent again elsewhere.
       this.#socket.destroy()
     }
-    if (!this.#ended) this.#freed()
+    if (this.#open) this.#freed()
   }
 }
