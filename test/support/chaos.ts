@@ -1,0 +1,96 @@
+// A token behind the pass-through module of test/chaos: the copy of a SoftHSM token that a test file has anyway, with faults that
+// the test steers while Trent runs.
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { softhsmLibrary, tokenConfig } from './installation.ts'
+
+/** Functions are named as PKCS#11 does; '*' is every function. A name that is neither ends the process that loads the module. */
+export interface Faults {
+  /** The faults are for this process only. */
+  readonly process?: number
+  /** Microseconds before each call, and at most so many more by chance. */
+  readonly latency?: Readonly<Record<string, { readonly microseconds: number; readonly jitter?: number }>>
+  /** One call at a time, as over one connection. */
+  readonly serial?: boolean
+  /** Answers this CKR instead of asking the token: always, or with this probability, or at most so many times in each process. */
+  readonly fail?: Readonly<Record<string, { readonly ckr: number; readonly probability?: number; readonly times?: number }>>
+  /** Does not return before the faults are changed. */
+  readonly hang?: readonly string[]
+  readonly abort?: readonly string[]
+  /** Every call answers this CKR, in processes that run now, until they have called C_Initialize anew. */
+  readonly dead?: number
+  /** Most sessions that a process may have open: then CKR_SESSION_COUNT. */
+  readonly sessions?: number
+  /** Most objects that a process may have made and not destroyed: then CKR_DEVICE_MEMORY. */
+  readonly objects?: number
+  /** cloudhsm: a zero IV in, the module writes the IV into pIv. luna: no IV in, the module appends it to the output. */
+  readonly iv?: 'cloudhsm' | 'luna'
+}
+
+export interface ChaosToken {
+  /** For `hsm.tokens` of startTrent, and for an AgentSupervisor. */
+  readonly token: Omit<ReturnType<typeof tokenConfig>, 'env'> & { readonly env: Readonly<Record<string, string>> }
+  /** Replaces all faults by these, from each process's next call on. */
+  control(faults: Faults): void
+  /** No faults, calls that hang go on. A process that is dead stays so until it initialises. */
+  clear(): void
+}
+
+/** The token of `directory` (see writeTokenFiles) through the module, or another real module. */
+export async function chaosToken(directory: string, realModule = softhsmLibrary): Promise<ChaosToken> {
+  const library = await buildModule()
+  const file = join(directory, 'chaos')
+  const control = (faults: Faults): void => {
+    // By rename: a call sees the former faults or these, never half a file.
+    writeFileSync(`${file}.new`, lines(faults).map(line => `${line}\n`).join(''))
+    renameSync(`${file}.new`, file)
+  }
+  control({})
+  const token = tokenConfig(directory)
+  return {
+    token: { ...token, library, env: { ...token.env, TRENT_CHAOS_MODULE: realModule, TRENT_CHAOS_CONTROL: file } },
+    control, clear: () => { control({}) },
+  }
+}
+
+let deaths = Date.now()
+
+function lines(faults: Faults): string[] {
+  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv } = faults
+  return [
+    ...(pid === undefined ? [] : [`process ${pid}`]),
+    ...Object.entries(latency).map(([name, { microseconds, jitter = 0 }]) => `latency ${name} ${microseconds} ${jitter}`),
+    ...Object.entries(fail).map(([name, { ckr, probability = 1, times = 0 }]) => `fail ${name} ${ckr} ${probability} ${times}`),
+    ...hang.map(name => `hang ${name}`),
+    ...abort.map(name => `abort ${name}`),
+    ...(serial ? ['serial'] : []),
+    ...(dead === undefined ? [] : [`dead ${dead} ${++deaths}`]),
+    ...(sessions === undefined ? [] : [`sessions ${sessions}`]),
+    ...(objects === undefined ? [] : [`objects ${objects}`]),
+    ...(iv === undefined ? [] : [`iv ${iv}`]),
+  ]
+}
+
+const sources = join(import.meta.dirname, '../chaos')
+const modules = join(import.meta.dirname, '../../node_modules')
+const headers = join(modules, 'pkcs11js/includes')
+const flags = ['-O2', '-shared', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-Werror']
+
+/** Compiles the module unless these very sources have been compiled before. Resolves to its path. */
+async function buildModule(): Promise<string> {
+  const files = readdirSync(sources).filter(name => /\.[ch]$/.test(name)).sort().map(name => join(sources, name))
+  const digest = createHash('sha256').update(flags.join(' '))
+  for (const file of files) digest.update(readFileSync(file))
+  const directory = join(modules, '.cache/trent-chaos')
+  const built = join(directory, `${digest.digest('hex').slice(0, 16)}.so`)
+  if (existsSync(built)) return built
+  mkdirSync(directory, { recursive: true })
+  // Test files run side by side: each compiles to a file of its own, the last rename wins.
+  const own = `${built}.${process.pid}`
+  await promisify(execFile)('cc', [...flags, '-I', headers, '-o', own, ...files.filter(name => name.endsWith('.c')), '-ldl', '-lpthread'])
+  renameSync(own, built)
+  return built
+}
