@@ -6,6 +6,7 @@ import type { TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
 import type { AgentReady, FatalCode, FromAgent } from './agent/control.ts'
+import { deadlines, type Deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
 
 export type StartReason = 'first' | 'exit' | 'overrun' | 'silent'
@@ -20,16 +21,29 @@ export interface SupervisorOptions {
   readonly changed: (address: AgentAddress | null) => void
   readonly started: (reason: StartReason) => void
   readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void
+  readonly limits?: Partial<SupervisorLimits>
 }
 
-const startLimitMilliseconds = 30_000
-const silenceLimitMilliseconds = 12_000
-const backOffMilliseconds = { first: 50, most: 5_000 }
+/** All in milliseconds. */
+export interface SupervisorLimits {
+  /** From the spawn to the first message. */
+  readonly start: number
+  /** Between two messages of an agent that serves: longer than its main thread may be in one call. */
+  readonly silence: number
+  /** Of calls in a worker, by class. */
+  readonly deadlines: Deadlines
+  /** Doubled by each start in a row that failed. */
+  readonly backOffFirst: number
+  readonly backOffMost: number
+}
+
+const usualLimits: SupervisorLimits = { start: 30_000, silence: 12_000, deadlines, backOffFirst: 50, backOffMost: 5_000 }
 /** What a new attempt cannot mend: another try of the PIN may lock the token. */
 const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin', 'domain'])
 
 export class AgentSupervisor {
   readonly #options: SupervisorOptions
+  readonly #limits: SupervisorLimits
   #generation = 0
   #agent: AgentProcess | null = null
   #address: AgentAddress | null = null
@@ -39,6 +53,7 @@ export class AgentSupervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
+    this.#limits = { ...usualLimits, ...options.limits }
     mkdirSync(options.directory, { recursive: true, mode: 0o700 })
   }
 
@@ -76,7 +91,7 @@ export class AgentSupervisor {
     const agent = spawnAgent(token, message => { hear(message) })
     this.#agent = agent
     this.#options.started(reason)
-    let silence = setTimeout(() => { end('silent') }, startLimitMilliseconds)
+    let silence = setTimeout(() => { end('silent') }, this.#limits.start)
 
     const end = (why: StartReason): void => {
       cause = why
@@ -84,7 +99,7 @@ export class AgentSupervisor {
     }
     const hear = (message: FromAgent): void => {
       clearTimeout(silence)
-      silence = setTimeout(() => { end('silent') }, silenceLimitMilliseconds)
+      silence = setTimeout(() => { end('silent') }, this.#limits.silence)
       if (message.type === 'ready') {
         served = true
         this.#failedStarts = 0
@@ -110,13 +125,13 @@ export class AgentSupervisor {
       if (fatal !== undefined && final.has(fatal)) return
       this.#restart(served, cause)
     })
-    agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets })
+    agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets, deadlines: this.#limits.deadlines })
   }
 
   #restart(served: boolean, reason: StartReason): void {
     if (!served) this.#failedStarts++
     // Only starts that fail are spaced out: an agent that has served is replaced at once.
-    const delay = served ? 0 : Math.min(backOffMilliseconds.first * 2 ** this.#failedStarts, backOffMilliseconds.most)
+    const delay = served ? 0 : Math.min(this.#limits.backOffFirst * 2 ** this.#failedStarts, this.#limits.backOffMost)
     this.#timer = setTimeout(() => { this.#spawn(reason) }, delay)
   }
 

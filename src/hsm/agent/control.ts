@@ -1,6 +1,7 @@
 // What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, never
 // in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
 import { StringDecoder } from 'node:string_decoder'
+import type { Deadlines } from './watch.ts'
 
 export interface TokenAddress {
   readonly label: string
@@ -17,6 +18,7 @@ export interface StartMessage {
   readonly domain: { readonly id: string; readonly version: number }
   /** One path a worker: its unix socket. */
   readonly sockets: readonly string[]
+  readonly deadlines: Deadlines
 }
 
 /** Unhurried jobs that end the process: set-up and inspection. */

@@ -72,7 +72,7 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
     fingerprint: domainFingerprint(session, domain), templateEnforced: enforced,
   })
   session.takeTimings()
-  const watch = new Watch(memory)
+  const watch = new Watch(memory, message.deadlines)
   setInterval(() => {
     for (const overrun of watch.look(performance.now())) tell({ type: 'overrun', ...overrun })
   }, lookEveryMilliseconds)

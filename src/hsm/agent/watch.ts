@@ -4,6 +4,7 @@
 /** Longest time in the HSM by class of verb, milliseconds, from the start in the worker. */
 export const deadlines = { hot: 2_000, unhurried: 10_000 } as const
 export type DeadlineClass = keyof typeof deadlines
+export type Deadlines = Readonly<Record<DeadlineClass, number>>
 
 const classes = Object.keys(deadlines) as DeadlineClass[]
 const slotsPerWorker = 2
@@ -34,9 +35,11 @@ export class WatchMark {
 export class Watch {
   readonly #memory: Int32Array
   readonly #since: { count: number; time: number }[] = []
+  readonly #deadlines: Deadlines
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: SharedArrayBuffer, limits: Deadlines = deadlines) {
     this.#memory = new Int32Array(memory)
+    this.#deadlines = limits
   }
 
   /** The workers whose request has been running for longer than its class allows. `now` in milliseconds, monotonic. */
@@ -47,7 +50,7 @@ export class Watch {
       const deadlineClass = classes[Atomics.load(this.#memory, worker * slotsPerWorker + 1)] ?? 'hot'
       const seen = this.#since[worker]
       if (seen?.count !== count) this.#since[worker] = { count, time: now }
-      else if (count % 2 !== 0 && now - seen.time > deadlines[deadlineClass]) overruns.push({ worker, deadlineClass })
+      else if (count % 2 !== 0 && now - seen.time > this.#deadlines[deadlineClass]) overruns.push({ worker, deadlineClass })
     }
     return overruns
   }
