@@ -1,6 +1,6 @@
 // Markers: opaque to the client, bound to the operation, the account and whatever else the page was asked with, so that one of
-// another listing is refused. They hide nothing (the client has seen the last id), so they are not signed: a made-up one can only
-// ask for a page of the caller's own listing.
+// another listing is refused, and so is a damaged one. They hide nothing (the client has seen the last id), so they are not signed:
+// a made-up one can only ask for a page of the caller's own listing.
 import { createHash } from 'node:crypto'
 import { KmsError } from '../errors.ts'
 
@@ -27,14 +27,17 @@ export function cutPage<Entry>(listing: readonly string[], found: readonly Entry
 }
 
 const seal = (listing: readonly string[], id: string): string =>
-  Buffer.concat([Buffer.from([version]), binding(listing), Buffer.from(id)]).toString('base64')
+  Buffer.concat([Buffer.from([version]), binding(listing, Buffer.from(id)), Buffer.from(id)]).toString('base64')
 
 function open(listing: readonly string[], marker: string): string {
   const bytes = Buffer.from(marker, 'base64')
-  const genuine = bytes[0] === version && bytes.length > 1 + bindingBytes && bytes.toString('base64') === marker
-    && bytes.subarray(1, 1 + bindingBytes).equals(binding(listing))
+  const id = bytes.subarray(1 + bindingBytes)
+  const genuine = bytes[0] === version && id.length > 0 && bytes.toString('base64') === marker
+    && bytes.subarray(1, 1 + bindingBytes).equals(binding(listing, id))
   if (!genuine) throw new KmsError('InvalidMarkerException')
-  return bytes.subarray(1 + bindingBytes).toString()
+  return id.toString()
 }
 
-const binding = (listing: readonly string[]): Buffer => createHash('sha256').update(JSON.stringify(listing)).digest().subarray(0, bindingBytes)
+/** JSON ends where its last bracket closes, so the id behind it cannot be mistaken for a part of the listing. */
+const binding = (listing: readonly string[], id: Buffer): Buffer =>
+  createHash('sha256').update(JSON.stringify(listing)).update(id).digest().subarray(0, bindingBytes)
