@@ -19,6 +19,17 @@ export interface Installation {
   readonly fingerprint: string
   readonly account: string
   readonly admin: { readonly accessKeyId: string; readonly secretAccessKey: string }
+  /** plain: a user of the account without any policy. root: the account's root user. foreign: the administrator of another account. */
+  readonly identities: Readonly<Record<'plain' | 'root' | 'foreign', Identity>>
+}
+
+export interface Identity {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly accountId: string
+  readonly arn: string
+  /** Null for a root user. */
+  readonly userId: string | null
 }
 
 declare module 'vitest' {
@@ -28,6 +39,7 @@ declare module 'vitest' {
 }
 
 export const account = '111122223333'
+export const foreignAccount = '444455556666'
 export const tokenLabel = 'trent-test'
 export const pin = '648219'
 export const mainFile = join(import.meta.dirname, '../../dist/main.js')
@@ -51,8 +63,9 @@ export async function provideInstallation(project: TestProject, server: { url: s
   await trent(['hsm', 'init-token', '--label', tokenLabel, '--so-pin-file', join(directory, 'so-pin'), '--config', config])
   const { stdout } = await trent(['hsm', 'init', '--recovery-key', join(directory, 'recovery-public.pem'), '--recovery-fingerprint', recovery, '--config', config])
   const admin = JSON.parse((await trent(['iam', 'create-admin', '--account', account, '--name', 'admin', '--config', config])).stdout) as { AccessKeyId: string; SecretAccessKey: string }
+  const { stdout: identities } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'make-identities.js'), config, account, foreignAccount])
   project.provide('installation', {
-    directory, template: name, account, fingerprint: /[0-9a-f]{64}/.exec(stdout)?.[0] ?? '',
+    directory, template: name, account, identities: JSON.parse(identities) as Installation['identities'], fingerprint: /[0-9a-f]{64}/.exec(stdout)?.[0] ?? '',
     admin: { accessKeyId: admin.AccessKeyId, secretAccessKey: admin.SecretAccessKey },
   })
   return () => rm(directory, { recursive: true, force: true })
