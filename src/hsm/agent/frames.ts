@@ -5,8 +5,8 @@
 //   answer   u32 length of the rest | u32 id | u8 status | u32 CKR | f64 ns in the queue
 //            | u8 n, then n times: u8 PKCS#11 function, f64 ns | payload
 //
-// No frame carries a mechanism, an attribute or a bare blob. The first two fields of a verb that uses a key are the row's MAC
-// (32 bytes) and the row itself, which is empty until the agent asks for it with `needRow`.
+// No frame carries a mechanism, an attribute or a bare blob. The first two fields of a verb that uses a key are the row's name
+// (64 bytes, see row-name.ts) and the row itself, which is empty until the agent asks for it with `needRow`.
 
 /** Verb numbers. What has no handler in verbs.ts yet keeps its number and is answered `unsupported`. */
 export const verbs = {
@@ -17,7 +17,7 @@ export type Verb = keyof typeof verbs
 
 export const statuses = {
   ok: 0,
-  /** The worker has no handle for this MAC: send again with the row. */
+  /** The worker has no handle for this name: send again with the row. */
   needRow: 1,
   /** The row's MAC is not the token's, or the key may not do this verb. */
   refused: 2,

@@ -10,6 +10,7 @@ import type { MaterialName } from './gcm.ts'
 import { keyKind, unwrapAttributes } from './key-template.ts'
 import { findResident, Refused } from './make-material.ts'
 import type { Profile } from './profile.ts'
+import { macOf } from './row-name.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 
@@ -31,12 +32,12 @@ export class KeysInUse {
   readonly #session: Session
   readonly #profile: Profile
   readonly #domain: Domain
-  /** In order of use, the oldest first. By MAC, as latin1. */
+  /** In order of use, the oldest first. By row name, as latin1. */
   readonly #held = new Map<string, Held>()
-  readonly #drop: (mac: string) => Promise<void>
+  readonly #drop: (name: string) => Promise<void>
 
-  /** `drop` makes every worker forget a MAC and resolves when all have: only then may its handle be destroyed and used again. */
-  constructor(session: Session, profile: Profile, domain: Domain, drop: (mac: string) => Promise<void>) {
+  /** `drop` makes every worker forget a name and resolves when all have: only then may its handle be destroyed and used again. */
+  constructor(session: Session, profile: Profile, domain: Domain, drop: (name: string) => Promise<void>) {
     this.#session = session
     this.#profile = profile
     this.#domain = domain
@@ -44,23 +45,24 @@ export class KeysInUse {
   }
 
   /** @throws Refused when the MAC is not this domain's; Fault from the HSM. */
-  open(row: Buffer, mac: Buffer): OpenKey {
-    const name = mac.toString('latin1')
+  open(row: Buffer, rowName: Buffer): OpenKey {
+    const name = rowName.toString('latin1')
     const held = this.#held.get(name)
     if (held !== undefined) {
       this.#held.delete(name)
       this.#held.set(name, held)
       return held
     }
-    const opened = this.#fetch(row, mac)
+    const opened = this.#fetch(row, rowName)
     this.#held.set(name, opened)
     if (this.#held.size > heldLimit) this.#forgetOldest()
     return opened
   }
 
-  #fetch(row: Buffer, mac: Buffer): Held {
+  #fetch(row: Buffer, rowName: Buffer): Held {
     // The row comes from a gateway, which has it from Postgres: nothing in it counts before its MAC has been checked.
-    if (!isAuthentic(this.#session, this.#domain.integrityKey, row, mac)) throw new Refused('the MAC of a material row is wrong')
+    const mac = macOf(rowName, row)
+    if (mac === undefined || !isAuthentic(this.#session, this.#domain.integrityKey, row, mac)) throw new Refused('the MAC of a material row is wrong')
     const material = decodeMaterial(row)
     const kind = keyKind(material)
     if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)

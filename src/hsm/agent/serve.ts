@@ -25,15 +25,15 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
   const workers: Worker[] = []
 
   const awaitingDrop = new Map<string, { left: number; resolve: () => void }>()
-  const drop = (mac: string): Promise<void> => new Promise(resolve => {
-    awaitingDrop.set(mac, { left: workers.length, resolve })
-    for (const worker of workers) worker.postMessage({ type: 'drop', mac } satisfies ToWorker)
+  const drop = (name: string): Promise<void> => new Promise(resolve => {
+    awaitingDrop.set(name, { left: workers.length, resolve })
+    for (const worker of workers) worker.postMessage({ type: 'drop', name } satisfies ToWorker)
   })
   const keys = new KeysInUse(session, token.profile, domain, drop)
 
-  const open = (row: Uint8Array, mac: Uint8Array): OpenOutcome => {
+  const open = (row: Uint8Array, name: Uint8Array): OpenOutcome => {
     try {
-      return { ok: true, key: keys.open(Buffer.from(row), Buffer.from(mac)) }
+      return { ok: true, key: keys.open(Buffer.from(row), Buffer.from(name)) }
     } catch (thrown) {
       if (thrown instanceof Fault) return { ok: false, status: 'fault', ckr: thrown.ckr, text: thrown.message }
       if (thrown instanceof Refused || thrown instanceof RangeError) return { ok: false, status: 'refused', ckr: 0, text: thrown.message }
@@ -42,12 +42,12 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
   }
   const hear = (worker: Worker, from: FromWorker): void => {
     if (from.type === 'open') {
-      const outcome = open(from.row, from.mac)
-      worker.postMessage({ type: 'opened', ticket: from.ticket, mac: Buffer.from(from.mac).toString('latin1'), outcome, timings: session.takeTimings() } satisfies ToWorker)
+      const outcome = open(from.row, from.name)
+      worker.postMessage({ type: 'opened', ticket: from.ticket, name: Buffer.from(from.name).toString('latin1'), outcome, timings: session.takeTimings() } satisfies ToWorker)
     } else if (from.type === 'dropped') {
-      const waitingDrop = awaitingDrop.get(from.mac)
+      const waitingDrop = awaitingDrop.get(from.name)
       if (waitingDrop === undefined || --waitingDrop.left > 0) return
-      awaitingDrop.delete(from.mac)
+      awaitingDrop.delete(from.name)
       waitingDrop.resolve()
     }
   }

@@ -11,6 +11,7 @@ import { Fault } from './fault.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { Refused } from './make-material.ts'
 import { profiles } from './profile.ts'
+import { rowNameBytes } from './row-name.ts'
 import { Session } from './session.ts'
 import { keyVerbs, plainVerbs, type Bench } from './verbs.ts'
 import { WatchMark, type DeadlineClass } from './watch.ts'
@@ -27,8 +28,8 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { readonly type: 'opened'; readonly ticket: number; readonly mac: string; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
-  | { readonly type: 'drop'; readonly mac: string }
+  | { readonly type: 'opened'; readonly ticket: number; readonly name: string; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
+  | { readonly type: 'drop'; readonly name: string }
 
 export type OpenOutcome =
   | { readonly ok: true; readonly key: OpenKey }
@@ -36,8 +37,8 @@ export type OpenOutcome =
 
 export type FromWorker =
   | { readonly type: 'listening' }
-  | { readonly type: 'open'; readonly ticket: number; readonly mac: Uint8Array; readonly row: Uint8Array }
-  | { readonly type: 'dropped'; readonly mac: string }
+  | { readonly type: 'open'; readonly ticket: number; readonly name: Uint8Array; readonly row: Uint8Array }
+  | { readonly type: 'dropped'; readonly name: string }
 
 interface Waiting {
   readonly socket: Socket
@@ -68,8 +69,8 @@ const canary: SessionCanary = { key: Buffer.from(start.canary.key), iv: Buffer.f
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'drop') {
-    keys.delete(message.mac)
-    port.postMessage({ type: 'dropped', mac: message.mac } satisfies FromWorker)
+    keys.delete(message.name)
+    port.postMessage({ type: 'dropped', name: message.name } satisfies FromWorker)
   } else resume(message)
 })
 
@@ -130,11 +131,11 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
   if (request.fields.length !== 2 * keyVerb.keys + keyVerb.fields) throw new FrameError('field count')
   const opened: OpenKey[] = []
   for (let i = 0; i < keyVerb.keys; i++) {
-    const [mac, row] = request.fields.slice(2 * i, 2 * i + 2)
-    if (mac?.length !== 32 || row === undefined) throw new FrameError('MAC length')
-    const key = keys.get(mac.toString('latin1'))
+    const [name, row] = request.fields.slice(2 * i, 2 * i + 2)
+    if (name?.length !== rowNameBytes || row === undefined) throw new FrameError('name length')
+    const key = keys.get(name.toString('latin1'))
     if (key === undefined && row.length === 0) return answer(request, 'needRow', arrived)
-    if (key === undefined) return open({ socket, request, arrived }, mac, row)
+    if (key === undefined) return open({ socket, request, arrived }, name, row)
     if (!key.verbs.has(verb)) return answer(request, 'refused', arrived)
     opened.push(key)
   }
@@ -142,17 +143,17 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
 }
 
 /** Asks the main thread to open a key; the request waits, those behind it do not. */
-function open(held: Waiting, mac: Buffer, row: Buffer): undefined {
+function open(held: Waiting, name: Buffer, row: Buffer): undefined {
   const ticket = ++lastTicket
   waiting.set(ticket, held)
-  port?.postMessage({ type: 'open', ticket, mac: Uint8Array.from(mac), row: Uint8Array.from(row) } satisfies FromWorker)
+  port?.postMessage({ type: 'open', ticket, name: Uint8Array.from(name), row: Uint8Array.from(row) } satisfies FromWorker)
 }
 
-function resume({ ticket, mac, outcome, timings }: Extract<ToWorker, { type: 'opened' }>): void {
+function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'opened' }>): void {
   const held = waiting.get(ticket)
   waiting.delete(ticket)
   if (held === undefined) return
-  if (outcome.ok) keys.set(mac, thawed(outcome.key))
+  if (outcome.ok) keys.set(name, thawed(outcome.key))
   orHangUp(held.socket, () => {
     const result = outcome.ok
       ? take(held.socket, held.request, held.arrived)
