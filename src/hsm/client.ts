@@ -3,7 +3,6 @@
 import { invalidCiphertext } from '../keys/ciphertext.ts'
 import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
-import { rowName } from './agent/row-name.ts'
 import { Connection, type Call } from './connection.ts'
 import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 
@@ -26,6 +25,10 @@ const callLimitMilliseconds = 10_000
 const queueLimit = 2_048
 const sweepEveryMilliseconds = 250
 const attempts = 2
+/** Losses of one call, whatever it was with: an agent may end the connection of a frame that it cannot read, and go on. */
+const lossLimit = 4
+/** By then an agent that died has lost all its connections. */
+const repeatMilliseconds = 20
 const reconnectMilliseconds = 50
 const none = Buffer.alloc(0)
 
@@ -45,8 +48,6 @@ export class HsmClient implements Hsm {
   readonly #queue: { call: Call; pending: Pending }[] = []
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
-  /** A material stays the same object as long as it is cached. */
-  readonly #names = new WeakMap<SealedMaterial, Buffer>()
 
   constructor(options: ClientOptions) {
     this.#observe = options.observe
@@ -68,7 +69,7 @@ export class HsmClient implements Hsm {
   /** A connection that ends while its agent goes on is made again: the agent ends those whose frames it cannot read. */
   #connect(path: string): void {
     const address = this.#address
-    this.#connections.push(new Connection(path, () => { this.#drain() }, ended => {
+    this.#connections.push(new Connection(path, address?.generation ?? 0, () => { this.#drain() }, ended => {
       this.#connections = this.#connections.filter(one => one !== ended)
       if (address === this.#address) setTimeout(() => { if (address === this.#address) this.#connect(path) }, reconnectMilliseconds).unref()
     }))
@@ -129,51 +130,52 @@ export class HsmClient implements Hsm {
     this.#pending.clear()
   }
 
-  /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
+  /** A hot frame names the material by its MAC alone; the row follows only when the worker asks for it. */
   async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
-    const names = materials.map(material => this.#nameOf(material))
-    const answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields])
-    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields]) : answer
-  }
-
-  #nameOf(material: SealedMaterial): Buffer {
-    const known = this.#names.get(material)
-    if (known !== undefined) return known
-    const name = rowName(material)
-    this.#names.set(material, name)
-    return name
+    const lost: number[] = []
+    const answer = await this.#call(verb, () => [...materials.flatMap(({ mac }) => [mac, none]), ...fields], lost)
+    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ mac, row }) => [mac, row]), ...fields], lost) : answer
   }
 
   #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
     return this.#withKeys(verb, [material], fields)
   }
 
-  #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[]): Promise<AnswerFrame> {
+  /** `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
+  #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[] = []): Promise<AnswerFrame> {
     return new Promise<AnswerFrame>((resolve, reject) => {
       const pending: Pending = { verb, deadline: this.#now() + (callLimits[verb] ?? callLimitMilliseconds), settled: false, resolve, reject }
       this.#pending.add(pending)
-      this.#attempt(pending, 0, fieldsOf)
+      this.#attempt(pending, fieldsOf, lost)
     })
   }
 
-  #attempt(pending: Pending, attempt: number, fieldsOf: (attempt: number) => readonly Buffer[]): void {
+  #attempt(pending: Pending, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[]): void {
     this.#dispatch({
       verb: pending.verb,
-      fields: fieldsOf(attempt),
-      answered: answer => {
+      fields: fieldsOf(lost.length),
+      answered: (answer, generation) => {
         if (pending.settled) return
-        if (answer === undefined && attempt + 1 < attempts) {
-          this.#attempt(pending, attempt + 1, fieldsOf)
-          return
-        }
-        this.#settle(pending)
-        if (answer === undefined) pending.reject(new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
-        else {
+        if (answer === undefined) {
+          lost.push(generation)
+          this.#repeat(pending, fieldsOf, lost)
+        } else {
+          this.#settle(pending)
           if (this.#address !== null) this.#observe(this.#address.token, answer)
           pending.resolve(answer)
         }
       },
     }, pending)
+  }
+
+  /** The connections of an agent that dies end one after the other, so a call may be lost on several of them: that is one death. */
+  #repeat(pending: Pending, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[]): void {
+    if (new Set(lost).size < attempts && lost.length < lossLimit) {
+      setTimeout(() => { if (!pending.settled) this.#attempt(pending, fieldsOf, lost) }, repeatMilliseconds)
+      return
+    }
+    this.#settle(pending)
+    pending.reject(new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
   }
 
   #dispatch(call: Call, pending: Pending): void {

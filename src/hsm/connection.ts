@@ -2,11 +2,11 @@
 import { connect, type Socket } from 'node:net'
 import { decodeAnswer, encodeRequest, FrameReader, type AnswerFrame, type Verb } from './agent/frames.ts'
 
-/** A call on its way. `answered` gets undefined when the connection ended first. */
+/** A call on its way. `answered` gets undefined when the connection ended first, and the generation of the agent that it was with. */
 export interface Call {
   readonly verb: Verb
   readonly fields: readonly Buffer[]
-  answered(answer: AnswerFrame | undefined): void
+  answered(answer: AnswerFrame | undefined, generation: number): void
 }
 
 export const outstandingLimit = 32
@@ -19,10 +19,12 @@ export class Connection {
   #lastId = 0
   /** Open for calls: not while it is being made, since a call on a connection that fails counts as an attempt. */
   #open = false
+  readonly #generation: number
   readonly #freed: () => void
 
   /** `freed` is called whenever there is room for another call; `ended` once, after every call was told. */
-  constructor(path: string, freed: () => void, ended: (connection: Connection) => void) {
+  constructor(path: string, generation: number, freed: () => void, ended: (connection: Connection) => void) {
+    this.#generation = generation
     this.#freed = freed
     this.#socket = connect(path, () => {
       this.#open = true
@@ -32,7 +34,7 @@ export class Connection {
     this.#socket.on('error', () => this.#socket.destroy())
     this.#socket.on('close', () => {
       this.#open = false
-      for (const call of this.#calls.values()) call.answered(undefined)
+      for (const call of this.#calls.values()) call.answered(undefined, this.#generation)
       this.#calls.clear()
       ended(this)
     })
@@ -76,7 +78,7 @@ export class Connection {
         const answer = decodeAnswer(frame)
         const call = this.#calls.get(answer.id)
         this.#calls.delete(answer.id)
-        call?.answered(answer)
+        call?.answered(answer, this.#generation)
       }
     } catch {
       // An agent that sends what is no frame is not one to go on with; its calls are sent again elsewhere.
