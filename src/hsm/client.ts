@@ -3,6 +3,7 @@
 import { invalidCiphertext } from '../keys/ciphertext.ts'
 import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
+import { rowName } from './agent/row-name.ts'
 import { Connection, type Call } from './connection.ts'
 import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 
@@ -48,6 +49,8 @@ export class HsmClient implements Hsm {
   readonly #queue: { call: Call; pending: Pending }[] = []
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
+  /** A material stays the same object as long as it is cached. */
+  readonly #names = new WeakMap<SealedMaterial, Buffer>()
 
   constructor(options: ClientOptions) {
     this.#observe = options.observe
@@ -130,11 +133,20 @@ export class HsmClient implements Hsm {
     this.#pending.clear()
   }
 
-  /** A hot frame names the material by its MAC alone; the row follows only when the worker asks for it. */
+  /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
   async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
+    const names = materials.map(material => this.#nameOf(material))
     const lost: number[] = []
-    const answer = await this.#call(verb, () => [...materials.flatMap(({ mac }) => [mac, none]), ...fields], lost)
-    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ mac, row }) => [mac, row]), ...fields], lost) : answer
+    const answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost)
+    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost) : answer
+  }
+
+  #nameOf(material: SealedMaterial): Buffer {
+    const known = this.#names.get(material)
+    if (known !== undefined) return known
+    const name = rowName(material)
+    this.#names.set(material, name)
+    return name
   }
 
   #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
