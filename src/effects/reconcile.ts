@@ -1,7 +1,8 @@
 // Recovery: intents whose process died, or whose HSM was away, are rolled forward. Every gateway does it at start and now and
 // then; claims in Postgres keep two from working on the same intent.
+import { HsmUnavailable } from '../hsm/hsm.ts'
 import type { Pool } from '../store/database.ts'
-import { claimIntents, releaseIntent } from '../store/intents.ts'
+import { claimIntents, extendIntent, releaseIntent } from '../store/intents.ts'
 import { leaseMilliseconds, type Effects } from './apply.ts'
 
 const batch = 16
@@ -20,7 +21,10 @@ export async function reconcile({ pool, effects, log }: ReconcileOptions): Promi
     const intents = await claimIntents(pool, batch, leaseMilliseconds)
     if (intents.length === 0) return finished
     let failed = false
-    for (const intent of intents) {
+    for (const claimed of intents) {
+      // Those before it may have taken so long that its claim has run out, and another works on it by now.
+      const intent = await extendIntent(pool, claimed, leaseMilliseconds)
+      if (intent === undefined) continue
       try {
         await effects.apply(intent, true)
         finished++
@@ -28,7 +32,8 @@ export async function reconcile({ pool, effects, log }: ReconcileOptions): Promi
       } catch (err) {
         failed = true
         log.warn({ intent: intent.id, keyId: intent.keyId, err }, 'an unfinished change could not be rolled forward yet')
-        await releaseIntent(pool, intent)
+        // A call that was not answered in time may still be on its way into the HSM: nobody else begins before the claim has run out.
+        if (!(err instanceof HsmUnavailable && err.reason === 'deadline')) await releaseIntent(pool, intent)
       }
     }
     if (failed) return finished
