@@ -37,6 +37,7 @@ interface Pending {
   readonly verb: Verb
   readonly deadline: number
   settled: boolean
+  sentElsewhere: boolean
   resolve(answer: AnswerFrame): void
   reject(error: Error): void
 }
@@ -156,7 +157,7 @@ export class HsmClient implements Hsm {
   /** `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
   #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[] = []): Promise<AnswerFrame> {
     return new Promise<AnswerFrame>((resolve, reject) => {
-      const pending: Pending = { verb, deadline: this.#now() + (callLimits[verb] ?? callLimitMilliseconds), settled: false, resolve, reject }
+      const pending: Pending = { verb, deadline: this.#now() + (callLimits[verb] ?? callLimitMilliseconds), settled: false, sentElsewhere: false, resolve, reject }
       this.#pending.add(pending)
       this.#attempt(pending, fieldsOf, lost)
     })
@@ -171,11 +172,17 @@ export class HsmClient implements Hsm {
         if (answer === undefined) {
           lost.push(generation)
           this.#repeat(pending, fieldsOf, lost)
-        } else {
-          this.#settle(pending)
-          if (this.#address !== null) this.#observe(this.#address.token, answer)
-          pending.resolve(answer)
+          return
         }
+        if (this.#address !== null) this.#observe(this.#address.token, answer)
+        // The worker has tried three times on a device that is not lost: another worker tries once more.
+        if (answer.status === 'again' && !pending.sentElsewhere) {
+          pending.sentElsewhere = true
+          this.#attempt(pending, fieldsOf, lost)
+          return
+        }
+        this.#settle(pending)
+        pending.resolve(answer)
       },
     }, pending)
   }

@@ -9,7 +9,7 @@ import type { AgentReady, FatalCode, FromAgent } from './agent/control.ts'
 import { deadlines, type Deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
 
-export type StartReason = 'first' | 'exit' | 'overrun' | 'silent'
+export type StartReason = 'first' | 'exit' | 'overrun' | 'silent' | 'sick'
 
 export interface SupervisorOptions {
   readonly token: TokenConfig
@@ -108,6 +108,9 @@ export class AgentSupervisor {
       } else if (message.type === 'overrun') {
         this.#options.log('warn', 'a call in the token has passed its deadline: the hsm-agent is replaced', { token: token.label, deadlineClass: message.deadlineClass })
         end('overrun')
+      } else if (message.type === 'sick') {
+        this.#options.log('warn', 'the token is lost for the hsm-agent, which is replaced', { token: token.label, reason: message.reason })
+        end('sick')
       } else if (message.type === 'fatal') {
         fatal = message.code
         this.#options.log('error', message.message, { token: token.label })

@@ -6,9 +6,16 @@
 import { KmsError } from '../errors.ts'
 
 export const ciphertextVersion = 1
-/** direct: AES-256-GCM in the HSM with a 12-byte IV. derived: a message key from a 16-byte nonce. */
-export const cipherModes = { direct: { code: 1, ivBytes: 12 }, derived: { code: 2, ivBytes: 16 } } as const
+/**
+ * direct: AES-256-GCM in the HSM with a 12-byte IV. derived: a message key from a 16-byte nonce. direct16: as direct, by a token that
+ * makes its own IV of 16 bytes.
+ */
+export const cipherModes = { direct: { code: 1, ivBytes: 12 }, derived: { code: 2, ivBytes: 16 }, direct16: { code: 3, ivBytes: 16 } } as const
 export type CipherMode = keyof typeof cipherModes
+/** What a material is made for: a direct one opens direct and direct16 ciphertexts alike, whichever token made them. */
+export const materialModes = ['direct', 'derived'] as const
+export type MaterialMode = (typeof materialModes)[number]
+export const materialMode = (mode: CipherMode): MaterialMode => (mode === 'derived' ? 'derived' : 'direct')
 
 export const tagBytes = 16
 const fixedHeaderBytes = 1 + 1 + 1 + 16 + 32 + 4
@@ -28,7 +35,7 @@ export interface CiphertextHeader {
 
 export interface Ciphertext {
   readonly header: CiphertextHeader
-  /** The header exactly as it stands in the blob: it is authenticated, not its parsed form. */
+  /** The header exactly as it stands in the blob: its bytes are authenticated, not their parsed form. */
   readonly headerBytes: Buffer
   /** Ciphertext and 16-byte tag. */
   readonly sealed: Buffer
@@ -56,7 +63,7 @@ export function encodeHeader(header: CiphertextHeader): Buffer {
  * @throws InvalidCiphertextException
  */
 export function parseCiphertext(blob: Buffer): Ciphertext {
-  const mode = modeOf(blob[1])
+  const mode = modesByCode.get(blob[1])
   if (blob[0] !== ciphertextVersion || mode === undefined || (blob[2] ?? 2) > multiRegionFlag) throw invalidCiphertext()
   const length = headerBytes(mode)
   // A plaintext has at least one byte, so has its ciphertext.
@@ -77,14 +84,16 @@ export function parseCiphertext(blob: Buffer): Ciphertext {
 
 const aadLabel = Buffer.from('trent/ct/1')
 
-/** The additional authenticated data of a ciphertext: label, header, encoded context (see encodeContext). */
-export const ciphertextAad = (header: Buffer, context: Buffer): Buffer => Buffer.concat([aadLabel, header, context])
+/**
+ * The additional authenticated data of a ciphertext: label, header as it stands in the blob up to the IV, encoded context (see
+ * encodeContext). The IV or nonce is left out: the cipher itself depends on it, and a token that makes its own tells it only
+ * afterwards. `header` may be with or without it.
+ */
+export const ciphertextAad = (header: Buffer, context: Buffer): Buffer => Buffer.concat([aadLabel, header.subarray(0, fixedHeaderBytes), context])
 
 /** AWS sends no text with it, so that nothing tells a damaged blob from a wrong context. */
 export const invalidCiphertext = (): KmsError => new KmsError('InvalidCiphertextException')
 
-function modeOf(code: number | undefined): CipherMode | undefined {
-  if (code === cipherModes.direct.code) return 'direct'
-  if (code === cipherModes.derived.code) return 'derived'
-  return undefined
-}
+const modesByCode: ReadonlyMap<number | undefined, CipherMode> = new Map([
+  [cipherModes.direct.code, 'direct'], [cipherModes.derived.code, 'derived'], [cipherModes.direct16.code, 'direct16'],
+])

@@ -1,6 +1,6 @@
 // Key material as Postgres keeps it: a row that an HMAC in the HSM authenticates. The agent takes nothing about a key from
 // anywhere else. The encoding cannot change once data exists.
-import { cipherModes, type CipherMode } from './ciphertext.ts'
+import { materialModes, type MaterialMode } from './ciphertext.ts'
 import { isKeyId } from './identifier.ts'
 
 export const materialLabel = 'trent/material/1'
@@ -19,7 +19,7 @@ export interface Material {
   readonly spec: string
   readonly usage: string
   /** 'none' for keys that do not encrypt symmetrically. */
-  readonly cipherMode: CipherMode | 'none'
+  readonly cipherMode: MaterialMode | 'none'
   readonly residency: Residency
   /** 16 bytes: CKA_ID of a resident object, chosen before the object exists. Zeroes when wrapped. */
   readonly ckaId: Buffer
@@ -84,7 +84,7 @@ export function decodeMaterial(row: Buffer): Material {
 /** A plan has no domain yet, a symmetric key no public key. */
 const isWellFormed = ({ keyId, materialId, cipherMode, residency, ckaId, domainId, spkiDigest }: Material): boolean =>
   isKeyId(keyId) && materialId.length === 32 && ckaId.length === 16 && [0, 16].includes(domainId.length) && [0, 32].includes(spkiDigest.length)
-  && (cipherMode === 'none' || Object.hasOwn(cipherModes, cipherMode)) && residencies.includes(residency)
+  && (cipherMode === 'none' || (materialModes as readonly string[]).includes(cipherMode)) && residencies.includes(residency)
 
 const bytes = (field: Buffer | undefined): Buffer => field ?? Buffer.alloc(0)
 const text = (field: Buffer | undefined): string => bytes(field).toString()

@@ -2,12 +2,17 @@
 // a bad ciphertext from a broken device where the vendor's code says neither.
 import type { Handle } from 'pkcs11js'
 import { Fault } from './fault.ts'
+import type { GcmIv } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 
 export const canaryPlaintext = Buffer.from('trent/canary/1')
 
 const aad = Buffer.from('trent/session-canary/1')
+const ivBytes = 12
+const tagBytes = 16
+/** A device that fails now and then is not lost: only this many failures in a row are. */
+const tries = 3
 
 /** A session key with a ciphertext made under it, for passes(). */
 export interface SessionCanary {
@@ -16,18 +21,22 @@ export interface SessionCanary {
   readonly ciphertext: Buffer
 }
 
-export function makeSessionCanary(session: Session): SessionCanary {
+export function makeSessionCanary(session: Session, gcmIv: GcmIv): SessionCanary {
   const key = session.generateKey(mechanisms.aesKeyGen(), { TOKEN: false, PRIVATE: true, SENSITIVE: true, EXTRACTABLE: false, VALUE_LEN: 32, ENCRYPT: true, DECRYPT: true })
-  const iv = session.random(12)
-  return { key, iv, ciphertext: Buffer.from(session.encrypt(mechanisms.aesGcm(iv, aad), key, canaryPlaintext)) }
+  const iv = gcmIv === 'host' ? session.random(ivBytes) : Buffer.alloc(gcmIv === 'written' ? ivBytes : 0)
+  const out = Buffer.from(session.encrypt(mechanisms.aesGcm(iv, aad), key, canaryPlaintext))
+  const end = canaryPlaintext.length + tagBytes
+  return { key, iv: gcmIv === 'appended' ? out.subarray(end) : iv, ciphertext: out.subarray(0, end) }
 }
 
 /** Whether the device still decrypts what it encrypted. */
 export function passes(session: Session, canary: SessionCanary): boolean {
-  try {
-    return session.decrypt(mechanisms.aesGcm(canary.iv, aad), canary.key, canary.ciphertext).equals(canaryPlaintext)
-  } catch (thrown) {
-    if (thrown instanceof Fault) return false
-    throw thrown
+  for (let tried = 1; tried <= tries; tried++) {
+    try {
+      if (session.decrypt(mechanisms.aesGcm(canary.iv, aad), canary.key, canary.ciphertext).equals(canaryPlaintext)) return true
+    } catch (thrown) {
+      if (!(thrown instanceof Fault)) throw thrown
+    }
   }
+  return false
 }

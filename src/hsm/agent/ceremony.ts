@@ -17,6 +17,7 @@ import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms, type Attributes } from './template.ts'
 import { Fatal } from './token.ts'
+import { chooseWrapMechanism } from './wrap-mechanism.ts'
 
 const domainVersion = 1
 const transportKeyBits = 3072
@@ -36,6 +37,7 @@ export interface Ceremony {
 export function initDomain(ceremony: Ceremony): DomainResult {
   const { session, profile, domainId } = ceremony
   removeRemains(session, domainId)
+  const wrapMechanism = chooseWrapMechanism(session, profile)
   const recovery = ceremony.recoveryKey === null ? null : recoveryRecipient(session, ceremony.recoveryKey)
   const transport = session.generateKeyPair(
     mechanisms.rsaKeyPairGen(),
@@ -54,8 +56,8 @@ export function initDomain(ceremony: Ceremony): DomainResult {
   const domainEnvelope = carry()
   const integrityEnvelope = carry()
   const domain: Domain = {
-    id: domainId, version: domainVersion,
-    domainKey: settleDomainKey(ceremony, transport.privateKey, domainEnvelope.own),
+    id: domainId, version: domainVersion, wrapMechanism,
+    domainKey: settleDomainKey(ceremony, wrapMechanism, transport.privateKey, domainEnvelope.own),
     integrityKey: settleIntegrityKey(ceremony, transport.privateKey, integrityEnvelope.own),
   }
   session.destroy(transport.privateKey)
@@ -71,11 +73,11 @@ export function initDomain(ceremony: Ceremony): DomainResult {
 }
 
 /** MODIFIABLE=false is refused in C_UnwrapKey, so: a session object with the unwrap template, copied to the token. */
-function settleDomainKey(ceremony: Ceremony, transportKey: Handle, envelope: Buffer): Handle {
+function settleDomainKey(ceremony: Ceremony, wrapMechanism: number, transportKey: Handle, envelope: Buffer): Handle {
   const { session, profile } = ceremony
   const unwrapped = unwrapWithTemplate({
     library: ceremony.library, session: session.handle, oaepHash: profile.oaepHash, unwrappingKey: transportKey, blob: envelope,
-    attributes: { ...domainKeyAttributes(profile), ...named(ceremony, 'domain'), TOKEN: false }, unwrapTemplate: { SENSITIVE: true, EXTRACTABLE: false },
+    attributes: { ...domainKeyAttributes(profile, wrapMechanism), ...named(ceremony, 'domain'), TOKEN: false }, unwrapTemplate: { SENSITIVE: true, EXTRACTABLE: false },
   })
   return settle(session, unwrapped)
 }
@@ -127,9 +129,9 @@ function makeCanary({ session, profile }: Ceremony, domain: Domain): DomainResul
   const kind = keyKind(plan)
   if (kind === undefined) throw new Fatal('internal', 'the canary has no kind')
   const { blob } = decodeMaterial(material.row)
-  const key = session.unwrap(mechanisms.wrap(profile.wrapMechanism), domain.domainKey, blob, unwrapAttributes(kind, profile))
-  const name = { mode: 'direct', multiRegion: false, keyId: keyIdBytes(plan.keyId), materialId: plan.materialId, backing: plan.backing } as const
-  const ciphertext = encryptBlob(session, key, name, encodeContext(undefined), canaryPlaintext)
+  const key = session.unwrap(mechanisms.wrap(domain.wrapMechanism), domain.domainKey, blob, unwrapAttributes(kind, profile))
+  const name = { multiRegion: false, keyId: keyIdBytes(plan.keyId), materialId: plan.materialId, backing: plan.backing } as const
+  const ciphertext = encryptBlob({ session, profile }, { handle: key, name }, encodeContext(undefined), canaryPlaintext)
   session.destroy(key)
   return { ...base64Of(material), ciphertext: ciphertext.toString('base64') }
 }

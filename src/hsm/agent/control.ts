@@ -46,6 +46,8 @@ export type FromAgent =
   | AgentReady
   | { readonly type: 'alive' }
   | { readonly type: 'overrun'; readonly worker: number; readonly deadlineClass: string }
+  /** The token or the login is lost for this process: it is to be replaced. */
+  | { readonly type: 'sick'; readonly reason: string }
   | { readonly type: 'done'; readonly result: unknown }
   | { readonly type: 'fatal'; readonly code: FatalCode; readonly message: string }
 

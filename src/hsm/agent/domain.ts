@@ -8,6 +8,7 @@ import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanismList, mechanisms, type Attributes } from './template.ts'
 import { Fatal } from './token.ts'
+import { chooseWrapMechanism } from './wrap-mechanism.ts'
 
 export interface Domain {
   /** 16 bytes. */
@@ -15,6 +16,8 @@ export interface Domain {
   readonly version: number
   readonly domainKey: Handle
   readonly integrityKey: Handle
+  /** The token's AES key wrap with padding (RFC 5649). */
+  readonly wrapMechanism: number
 }
 
 export type DomainKeyRole = 'domain' | 'integrity'
@@ -32,10 +35,10 @@ export function domainKeyId(id: Buffer, version: number, role: DomainKeyRole): B
 }
 
 /** Wraps and unwraps, nothing else: a key that could also decrypt would open its own blobs with ECB. */
-export const domainKeyAttributes = (profile: Profile): Omit<Attributes, 'LABEL'> => ({
+export const domainKeyAttributes = (profile: Profile, wrapMechanism: number): Omit<Attributes, 'LABEL'> => ({
   CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_AES, PRIVATE: true, SENSITIVE: true, EXTRACTABLE: false, WRAP: true, UNWRAP: true,
   ENCRYPT: false, DECRYPT: false, SIGN: false, VERIFY: false, DERIVE: false,
-  ...(profile.allowedMechanisms ? { ALLOWED_MECHANISMS: mechanismList(profile.wrapMechanism) } : {}),
+  ...(profile.allowedMechanisms ? { ALLOWED_MECHANISMS: mechanismList(wrapMechanism) } : {}),
 })
 
 export const integrityKeyAttributes = (profile: Profile): Omit<Attributes, 'LABEL'> => ({
@@ -45,14 +48,14 @@ export const integrityKeyAttributes = (profile: Profile): Omit<Attributes, 'LABE
 })
 
 /** @throws Fatal 'domain' when the token does not hold exactly one of each. A missing domain key is never made at start. */
-export function findDomain(session: Session, id: Buffer, version: number): Domain {
+export function findDomain(session: Session, profile: Profile, id: Buffer, version: number): Domain {
   const one = (role: DomainKeyRole): Handle => {
     const [handle, second] = session.find({ CLASS: pkcs11.CKO_SECRET_KEY, LABEL: domainKeyLabel(id, version, role) }, 2)
     if (handle === undefined) throw new Fatal('domain', `the token does not hold the ${role} key of this database's domain ${id.toString('hex')} (version ${version}): the database belongs to another token`)
     if (second !== undefined) throw new Fatal('domain', `the token holds two ${role} keys of domain ${id.toString('hex')} (version ${version})`)
     return handle
   }
-  return { id, version, domainKey: one('domain'), integrityKey: one('integrity') }
+  return { id, version, domainKey: one('domain'), integrityKey: one('integrity'), wrapMechanism: chooseWrapMechanism(session, profile) }
 }
 
 /** HMAC-SHA-256 under the integrity key, 32 bytes. */
@@ -74,8 +77,8 @@ export function domainFingerprint(session: Session, domain: Domain): string {
  * Whether the token keeps keys from whoever has the PIN: an unwrap as extractable and a change of CKA_DECRYPT must both fail.
  * Without it, PIN and a database copy together read wrapped keys.
  */
-export function templateEnforced(session: Session, profile: Profile, domain: Domain): boolean {
-  const wrap = mechanisms.wrap(profile.wrapMechanism)
+export function templateEnforced(session: Session, domain: Domain): boolean {
+  const wrap = mechanisms.wrap(domain.wrapMechanism)
   const sample = session.generateKey(mechanisms.aesKeyGen(), { TOKEN: false, SENSITIVE: true, EXTRACTABLE: true, VALUE_LEN: 32 })
   const blob = session.wrap(wrap, domain.domainKey, sample)
   session.destroy(sample)

@@ -23,9 +23,11 @@ export const statuses = {
   refused: 2,
   /** Wrong inside a ciphertext, or its context: one status for all of it. */
   invalid: 3,
-  /** The HSM failed; CKR says how. */
+  /** The HSM failed in a way that no repeat can help; CKR says how. */
   fault: 4,
   unsupported: 5,
+  /** The device failed, but its canary passes: worth sending again, to another worker. */
+  again: 6,
 } as const
 export type Status = keyof typeof statuses
 

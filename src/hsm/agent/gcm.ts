@@ -1,21 +1,37 @@
 // AES-GCM in the HSM with the ciphertext format around it, and the sealing of credentials. One direction stands under the
 // other in the same order, so that the eye can compare them.
 import type { Handle } from 'pkcs11js'
-import { cipherModes, ciphertextAad, encodeHeader, invalidCiphertext, parseCiphertext, type CiphertextHeader } from '../../keys/ciphertext.ts'
+import { cipherModes, ciphertextAad, encodeHeader, invalidCiphertext, materialMode, parseCiphertext, type CiphertextHeader, type CipherMode } from '../../keys/ciphertext.ts'
+import type { GcmIv } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 
 /** What of an authenticated row stands in the header of each of its ciphertexts. */
-export type MaterialName = Omit<CiphertextHeader, 'iv'>
+export type MaterialName = Omit<CiphertextHeader, 'iv' | 'mode'>
 
-const ivBytes = cipherModes.direct.ivBytes
+/** A session, and where its token's IVs come from. */
+export interface GcmDevice {
+  readonly session: Session
+  readonly profile: { readonly gcmIv: GcmIv }
+}
 
-/** The IV comes from the token: random 96 bits, which bounds a key at 2^32 messages. */
-export function encryptBlob(session: Session, key: Handle, name: MaterialName, context: Buffer, plaintext: Buffer): Buffer {
-  const iv = session.random(ivBytes)
-  const header = encodeHeader({ ...name, iv })
-  const aad = ciphertextAad(header, context)
-  return Buffer.concat([header, session.encrypt(mechanisms.aesGcm(iv, aad), key, plaintext)])
+/** A key open on the token, and what its ciphertexts call it. */
+export interface NamedKey {
+  readonly handle: Handle
+  readonly name: MaterialName
+}
+
+/** The mode of what a token encrypts, by where its IV comes from. */
+const modes: Readonly<Record<GcmIv, CipherMode>> = { host: 'direct', written: 'direct', appended: 'direct16' }
+
+/** A random 96-bit IV bounds a key at 2^32 messages; whoever makes it, it is random. */
+export function encryptBlob(device: GcmDevice, { handle, name }: NamedKey, context: Buffer, plaintext: Buffer): Buffer {
+  const mode = modes[device.profile.gcmIv]
+  // The AAD ends before the IV, so that it can be made before a token has made its own.
+  const blank = { ...name, mode, iv: Buffer.alloc(cipherModes[mode].ivBytes) }
+  const aad = ciphertextAad(encodeHeader(blank), context)
+  const { iv, sealed } = sealWith(device, handle, aad, plaintext)
+  return Buffer.concat([encodeHeader({ ...blank, iv }), sealed])
 }
 
 /**
@@ -23,27 +39,45 @@ export function encryptBlob(session: Session, key: Handle, name: MaterialName, c
  * no second key is ever tried.
  * @throws InvalidCiphertextException before the HSM is asked; Fault from the HSM.
  */
-export function decryptBlob(session: Session, key: Handle, name: MaterialName, context: Buffer, blob: Buffer): Buffer {
+export function decryptBlob({ session }: GcmDevice, { handle, name }: NamedKey, context: Buffer, blob: Buffer): Buffer {
   const { header, headerBytes, sealed } = parseCiphertext(blob)
-  const named = header.mode === name.mode && header.multiRegion === name.multiRegion && header.backing === name.backing
+  const named = materialMode(header.mode) === 'direct' && header.multiRegion === name.multiRegion && header.backing === name.backing
     && header.keyId.equals(name.keyId) && header.materialId.equals(name.materialId)
   if (!named) throw invalidCiphertext()
   const iv = Buffer.from(header.iv)
   const aad = ciphertextAad(headerBytes, context)
-  return session.decrypt(mechanisms.aesGcm(iv, aad), key, sealed)
+  return session.decrypt(mechanisms.aesGcm(iv, aad), handle, sealed)
 }
 
 const sealLabel = Buffer.from('trent/seal/1')
+const sealIvBytes = 16
+const tagBytes = 16
 
-/** IV 12, ciphertext, tag 16. */
-export function seal(session: Session, key: Handle, aad: Buffer, secret: Buffer): Buffer {
-  const iv = session.random(ivBytes)
-  return Buffer.concat([iv, session.encrypt(mechanisms.aesGcm(iv, Buffer.concat([sealLabel, aad])), key, secret)])
+/** IV length 1, IV 16 (a shorter one is followed by zeroes), ciphertext, tag 16. */
+export function seal(device: GcmDevice, key: Handle, aad: Buffer, secret: Buffer): Buffer {
+  const { iv, sealed } = sealWith(device, key, Buffer.concat([sealLabel, aad]), secret)
+  return Buffer.concat([Buffer.from([iv.length]), iv, Buffer.alloc(sealIvBytes - iv.length), sealed])
 }
 
 /** @throws Fault from the HSM, or InvalidCiphertextException for what is too short to be sealed. */
-export function unseal(session: Session, key: Handle, aad: Buffer, sealed: Buffer): Buffer {
-  if (sealed.length < ivBytes + 17) throw invalidCiphertext()
-  const iv = Buffer.from(sealed.subarray(0, ivBytes))
-  return session.decrypt(mechanisms.aesGcm(iv, Buffer.concat([sealLabel, aad])), key, sealed.subarray(ivBytes))
+export function unseal({ session }: GcmDevice, key: Handle, aad: Buffer, sealed: Buffer): Buffer {
+  const ivBytes = sealed[0] ?? 0
+  if (sealed.length < 1 + sealIvBytes + 1 + tagBytes || (ivBytes !== 12 && ivBytes !== sealIvBytes)) throw invalidCiphertext()
+  const iv = Buffer.from(sealed.subarray(1, 1 + ivBytes))
+  return session.decrypt(mechanisms.aesGcm(iv, Buffer.concat([sealLabel, aad])), key, sealed.subarray(1 + sealIvBytes))
+}
+
+/** The three conventions for the IV: Trent draws it from the token, the token writes it into the parameters, the token appends it. */
+function sealWith({ session, profile: { gcmIv } }: GcmDevice, key: Handle, aad: Buffer, plaintext: Buffer): { iv: Buffer; sealed: Buffer } {
+  if (gcmIv === 'appended') {
+    const out = session.encrypt(mechanisms.aesGcm(Buffer.alloc(0), aad), key, plaintext)
+    const end = plaintext.length + tagBytes
+    return { iv: out.subarray(end), sealed: out.subarray(0, end) }
+  }
+  // The token fills in zeroes; the Buffer must live until C_Encrypt has returned.
+  const iv = gcmIv === 'host' ? session.random(cipherModes.direct.ivBytes) : Buffer.alloc(cipherModes.direct.ivBytes)
+  const sealed = session.encrypt(mechanisms.aesGcm(iv, aad), key, plaintext)
+  // A token that left the zeroes would use one IV for ever: two plaintexts under one IV give both away.
+  if (gcmIv === 'written' && iv.every(byte => byte === 0)) throw new Error('the token wrote no IV')
+  return { iv, sealed }
 }

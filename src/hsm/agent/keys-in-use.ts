@@ -3,7 +3,6 @@
 import type { Handle } from 'pkcs11js'
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial } from '../../keys/material.ts'
-import type { CipherMode } from '../../keys/ciphertext.ts'
 import { isAuthentic, type Domain } from './domain.ts'
 import type { Verb } from './frames.ts'
 import type { MaterialName } from './gcm.ts'
@@ -59,6 +58,11 @@ export class KeysInUse {
     return opened
   }
 
+  /** Lets go of a key whose handle the token no longer knows. Not destroyed: the number may be another object's by now. */
+  forget(name: string): void {
+    if (this.#held.delete(name)) void this.#drop(name)
+  }
+
   #fetch(row: Buffer, rowName: Buffer): Held {
     // The row comes from a gateway, which has it from Postgres: nothing in it counts before its MAC has been checked.
     const mac = macOf(rowName, row)
@@ -70,12 +74,11 @@ export class KeysInUse {
     const resident = material.residency === 'resident'
     const handle = resident
       ? findResident(this.#session, material.ckaId)
-      : this.#session.unwrap(mechanisms.wrap(this.#profile.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
+      : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
-    const mode: CipherMode = material.cipherMode
     return {
       handle, resident, verbs: kind.verbs,
-      name: { mode, multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
+      name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }
 

@@ -26,7 +26,7 @@ export function makeMaterial(session: Session, profile: Profile, domain: Domain,
   if (plan.residency === 'wrapped') {
     const key = session.generateKey(kind.generate(), wrappableAttributes(kind))
     try {
-      blob = Buffer.from(session.wrap(mechanisms.wrap(profile.wrapMechanism), domain.domainKey, key))
+      blob = Buffer.from(session.wrap(mechanisms.wrap(domain.wrapMechanism), domain.domainKey, key))
     } finally {
       session.destroy(key)
     }

@@ -1,33 +1,102 @@
-// What differs between vendors, as data. A new vendor is one more literal here.
+// What differs between vendors, as data. A new vendor is one more literal here. SoftHSM's and NSS's rows are measured; the others
+// are from the vendors' documents, and the probe at start (probe.ts) says what of them is so.
+import type { FaultClass } from './fault-class.ts'
+
+/** Where the IV of AES-GCM comes from: C_GenerateRandom, written by the token into the parameters, appended to its output. */
+export type GcmIv = 'host' | 'written' | 'appended'
 
 export interface Profile {
   readonly name: string
-  /** Mechanism that wraps keys under the domain key as RFC 5649 (AES-KWP). */
-  readonly wrapMechanism: number
+  /** Tried in this order: the first that a known answer shows to be RFC 5649. Numbers alone do not tell, see wrap-mechanism.ts. */
+  readonly wrapMechanisms: readonly number[]
   /** Hash of RSA-OAEP in the domain ceremony. */
   readonly oaepHash: 'SHA-1' | 'SHA-256'
-  /** CKR values of C_Decrypt that mean a bad tag and nothing else. */
-  readonly badTag: readonly number[]
-  /** CKR values of C_Decrypt that may mean a bad tag or a broken device: a canary on the same session decides. */
-  readonly ambiguous: readonly number[]
+  readonly gcmIv: GcmIv
   /** Whether CKA_ALLOWED_MECHANISMS may stand in a template. */
   readonly allowedMechanisms: boolean
-  /** What may go wrong once at C_Initialize or C_Login and is well a moment later. */
+  /** Whether the token takes CKA_UNWRAP_TEMPLATE; without it whoever has the PIN can unwrap keys as extractable. */
+  readonly unwrapTemplate: boolean
+  /** How `hsm init-token` makes a token usable: C_InitToken and C_InitPIN, C_InitPIN alone, or the vendor's own tools. */
+  readonly initialisation: 'token' | 'pin' | 'vendor'
+  /** CKR values that mean something else here than in fault-class.ts. */
+  readonly faults: ReadonlyMap<number, FaultClass>
+  /** How often a start looks for a token, or logs in, that is not there at the first try. */
   readonly bootRetries: number
 }
 
+const CKM_AES_KEY_WRAP_PAD = 0x210a
+const CKM_AES_KEY_WRAP_KWP = 0x210b
+const CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD = 0x8000216f
+const CKR_FUNCTION_FAILED = 0x06
+const CKR_OPERATION_ACTIVE = 0x90
+
 const softhsm: Profile = {
   name: 'softhsm',
-  // SoftHSM's CKM_AES_KEY_WRAP_PAD is RFC 5649; it has no 0x210B.
-  wrapMechanism: 0x210a,
+  // CKM_AES_KEY_WRAP_PAD is RFC 5649 here; there is no 0x210B.
+  wrapMechanisms: [CKM_AES_KEY_WRAP_PAD],
   // OAEP with SHA-256 is CKR_ARGUMENTS_BAD up to 2.6.1.
   oaepHash: 'SHA-1',
-  badTag: [0x40, 0x41, 0x42],
-  // 2.6.1 says CKR_GENERAL_ERROR for a bad tag, 2.7.0 CKR_ENCRYPTED_DATA_INVALID.
-  ambiguous: [0x05, 0x06],
+  gcmIv: 'host',
   allowedMechanisms: true,
+  unwrapTemplate: true,
+  initialisation: 'token',
+  faults: new Map(),
   // C_Login rewrites token.object: processes that start together see no token for a moment.
   bootRetries: 5,
 }
 
-export const profiles: ReadonlyMap<string, Profile> = new Map([softhsm].map(profile => [profile.name, profile]))
+const nss: Profile = {
+  name: 'nss',
+  // 0x210A is padding of PKCS #7 here, not RFC 5649.
+  wrapMechanisms: [CKM_AES_KEY_WRAP_KWP],
+  oaepHash: 'SHA-256',
+  gcmIv: 'host',
+  // Taken and ignored.
+  allowedMechanisms: false,
+  unwrapTemplate: false,
+  initialisation: 'pin',
+  faults: new Map(),
+  bootRetries: 2,
+}
+
+const cloudhsm: Profile = {
+  name: 'cloudhsm',
+  wrapMechanisms: [CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, CKM_AES_KEY_WRAP_KWP],
+  oaepHash: 'SHA-256',
+  gcmIv: 'written',
+  allowedMechanisms: false,
+  unwrapTemplate: true,
+  initialisation: 'vendor',
+  // How its client says that it is throttled.
+  faults: new Map<number, FaultClass>([[CKR_FUNCTION_FAILED, 'busy'], [CKR_OPERATION_ACTIVE, 'busy']]),
+  bootRetries: 2,
+}
+
+const luna: Profile = {
+  name: 'luna',
+  wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
+  oaepHash: 'SHA-256',
+  // In FIPS mode the HSM makes the IV: 16 bytes behind ciphertext and tag.
+  gcmIv: 'appended',
+  allowedMechanisms: false,
+  unwrapTemplate: true,
+  initialisation: 'vendor',
+  faults: new Map(),
+  bootRetries: 2,
+}
+
+const nshield: Profile = {
+  name: 'nshield',
+  wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
+  oaepHash: 'SHA-256',
+  gcmIv: 'host',
+  allowedMechanisms: true,
+  unwrapTemplate: true,
+  initialisation: 'vendor',
+  faults: new Map(),
+  bootRetries: 2,
+}
+
+const generic: Profile = { ...nshield, name: 'generic', allowedMechanisms: false }
+
+export const profiles: ReadonlyMap<string, Profile> = new Map([softhsm, nss, cloudhsm, luna, nshield, generic].map(profile => [profile.name, profile]))

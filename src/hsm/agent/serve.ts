@@ -1,14 +1,15 @@
 // The agent's main thread: the only C_Initialize and C_Login, the domain check, the keys in use, the watch over the workers.
-import { Worker } from 'node:worker_threads'
-import { makeSessionCanary } from './canary.ts'
+import { attempt, type Remedies } from './attempt.ts'
+import { makeSessionCanary, passes } from './canary.ts'
 import type { FromAgent, StartMessage } from './control.ts'
 import { domainFingerprint, findDomain, templateEnforced, uuidBytes } from './domain.ts'
 import { Fault } from './fault.ts'
-import { KeysInUse } from './keys-in-use.ts'
-import { Refused } from './make-material.ts'
+import { KeysInUse, type OpenKey } from './keys-in-use.ts'
+import type { Profile } from './profile.ts'
 import { findToken, login, openSession } from './token.ts'
 import { Watch, watchMemory } from './watch.ts'
-import type { FromWorker, OpenOutcome, ToWorker, WorkerStart } from './worker.ts'
+import type { OpenOutcome, WorkerStart } from './worker.ts'
+import { Workers } from './workers.ts'
 
 const lookEveryMilliseconds = 50
 const aliveEveryMilliseconds = 250
@@ -18,61 +19,53 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
   const token = findToken(message.token)
   const session = openSession(token)
   login(token, session, message.pin)
-  const domain = findDomain(session, uuidBytes(message.domain.id), message.domain.version)
-  const enforced = templateEnforced(session, token.profile, domain)
-  const canary = makeSessionCanary(session)
-  const memory = watchMemory(message.sockets.length)
-  const workers: Worker[] = []
-
-  const awaitingDrop = new Map<string, { left: number; resolve: () => void }>()
-  const drop = (name: string): Promise<void> => new Promise(resolve => {
-    awaitingDrop.set(name, { left: workers.length, resolve })
-    for (const worker of workers) worker.postMessage({ type: 'drop', name } satisfies ToWorker)
-  })
-  const keys = new KeysInUse(session, token.profile, domain, drop)
-
-  const open = (row: Uint8Array, name: Uint8Array): OpenOutcome => {
-    try {
-      return { ok: true, key: keys.open(Buffer.from(row), Buffer.from(name)) }
-    } catch (thrown) {
-      if (thrown instanceof Fault) return { ok: false, status: 'fault', ckr: thrown.ckr, text: thrown.message }
-      if (thrown instanceof Refused || thrown instanceof RangeError) return { ok: false, status: 'refused', ckr: 0, text: thrown.message }
-      throw thrown
-    }
+  const domain = findDomain(session, token.profile, uuidBytes(message.domain.id), message.domain.version)
+  const enforced = templateEnforced(session, domain)
+  const canary = makeSessionCanary(session, token.profile.gcmIv)
+  const watch = watchMemory(message.sockets.length)
+  const workers = new Workers()
+  const keys = new KeysInUse(session, token.profile, domain, name => workers.forget(name))
+  const remedies: Remedies = {
+    // The unwrapped keys belong to this session: without it the agent has none.
+    renewSession: () => { throw new Fault('C_OpenSession', 0) },
+    healthy: () => passes(session, canary),
   }
-  const hear = (worker: Worker, from: FromWorker): void => {
+  const starts = message.sockets.map((socket, worker): WorkerStart => ({
+    library: message.token.library, profile: token.profile.name, slot: token.slot.handle, domain, canary, socket, worker, watch,
+  }))
+
+  await workers.start(starts, (from, reply) => {
     if (from.type === 'open') {
-      const outcome = open(from.row, from.name)
-      worker.postMessage({ type: 'opened', ticket: from.ticket, name: Buffer.from(from.name).toString('latin1'), outcome, timings: session.takeTimings() } satisfies ToWorker)
-    } else if (from.type === 'dropped') {
-      const waitingDrop = awaitingDrop.get(from.name)
-      if (waitingDrop === undefined || --waitingDrop.left > 0) return
-      awaitingDrop.delete(from.name)
-      waitingDrop.resolve()
-    }
-  }
-
-  await Promise.all(message.sockets.map((socket, i) => new Promise<void>((resolve, reject) => {
-    const workerData: WorkerStart = { library: message.token.library, profile: token.profile.name, slot: token.slot.handle, domain, canary, socket, worker: i, watch: memory }
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData })
-    workers.push(worker)
-    worker.on('message', (from: FromWorker) => {
-      if (from.type === 'listening') resolve()
-      else hear(worker, from)
-    })
-    // A worker that ends, ends the agent: the supervisor starts another.
-    worker.on('error', error => {
-      reject(error)
-      throw error
-    })
-  })))
+      const outcome = open(keys, token.profile, remedies, Buffer.from(from.row), Buffer.from(from.name))
+      if (outcome === 'lost') tell({ type: 'sick', reason: 'a key cannot be opened' })
+      else reply({ type: 'opened', ticket: from.ticket, name: Buffer.from(from.name).toString('latin1'), outcome, timings: session.takeTimings() })
+    } else if (from.type === 'stale') keys.forget(from.name)
+    else if (from.type === 'lost') tell({ type: 'sick', reason: from.reason })
+  })
 
   tell({
     type: 'ready', serial: token.serial, model: token.model, library: message.token.library,
     fingerprint: domainFingerprint(session, domain), templateEnforced: enforced,
   })
   session.takeTimings()
-  const watch = new Watch(memory, message.deadlines)
+  keepWatch(new Watch(watch, message.deadlines), tell)
+}
+
+/** Opens a key for a worker; 'lost' when this agent can open none any more. */
+function open(keys: KeysInUse, profile: Profile, remedies: Remedies, row: Buffer, name: Buffer): OpenOutcome | 'lost' {
+  let key: OpenKey | undefined
+  const outcome = attempt(() => {
+    key = keys.open(row, name)
+    return Buffer.alloc(0)
+  }, profile, remedies)
+  if (key !== undefined) return { ok: true, key }
+  if (outcome.status === 'lost' || outcome.status === 'stale') return 'lost'
+  if (outcome.status === 'ok') throw new TypeError('no key')
+  // An authentic blob that a healthy device does not unwrap: nobody sent garbage, the token is not what it should be.
+  return { ok: false, status: outcome.status === 'invalid' ? 'fault' : outcome.status, ckr: outcome.ckr, text: outcome.text }
+}
+
+function keepWatch(watch: Watch, tell: (message: FromAgent) => void): void {
   setInterval(() => {
     for (const overrun of watch.look(performance.now())) tell({ type: 'overrun', ...overrun })
   }, lookEveryMilliseconds)

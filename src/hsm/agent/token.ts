@@ -9,6 +9,7 @@ import type { FatalCode, TokenAddress } from './control.ts'
 import { ckrName, ckrOf } from './fault.ts'
 import { profiles, type Profile } from './profile.ts'
 import { Session } from './session.ts'
+import { wait } from './wait.ts'
 
 /** What ends an agent with one sentence for the operator. */
 export class Fatal extends Error {
@@ -120,11 +121,6 @@ export function initializedTokens(module: Module): Found[] {
     }
   }
   return found
-}
-
-/** Blocks the thread: only at start, where nothing else runs. */
-export function wait(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
 
 const reason = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))

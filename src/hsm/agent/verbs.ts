@@ -1,5 +1,5 @@
 // The closed verbs as this version answers them. A handler gets fields that are hostile until checked: a gateway taken over
-// can use keys through these verbs, and can do nothing else.
+// can use keys through these verbs, and can do nothing else. Each may run again after a fault: fields are wiped by the worker, once.
 import { decodeMaterial } from '../../keys/material.ts'
 import { canaryPlaintext } from './canary.ts'
 import type { Domain } from './domain.ts'
@@ -28,7 +28,8 @@ export interface KeyVerb {
 interface PlainVerb {
   readonly deadline: DeadlineClass
   readonly fields: number
-  readonly run: (bench: Bench, fields: readonly Buffer[]) => Buffer
+  /** `again`: this worker has tried before, and may have got to the token. */
+  readonly run: (bench: Bench, fields: readonly Buffer[], again: boolean) => Buffer
 }
 
 const randomLimitBytes = 1024
@@ -41,41 +42,31 @@ const withKey = (fields: number, run: (bench: Bench, key: OpenKey, fields: reado
 })
 
 export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
-  encrypt: withKey(2, ({ session }, key, [context = empty, plaintext = empty]) => {
+  encrypt: withKey(2, (bench, key, [context = empty, plaintext = empty]) => {
     if (plaintext.length === 0 || plaintext.length > plaintextLimitBytes) throw new FrameError('plaintext length')
-    try {
-      return encryptBlob(session, key.handle, key.name, context, plaintext)
-    } finally {
-      plaintext.fill(0)
-    }
+    return encryptBlob(bench, key, context, plaintext)
   }),
-  decrypt: withKey(2, ({ session }, key, [context = empty, blob = empty]) => decryptBlob(session, key.handle, key.name, context, blob)),
+  decrypt: withKey(2, (bench, key, [context = empty, blob = empty]) => decryptBlob(bench, key, context, blob)),
   /** From one key and context to another: the plaintext never reaches the gateway. */
   reencrypt: {
     deadline: 'hot', keys: 2, fields: 3,
-    run({ session }, [source, destination], [sourceContext = empty, destinationContext = empty, blob = empty]) {
-      const from = present(source)
-      const to = present(destination)
-      const plaintext = decryptBlob(session, from.handle, from.name, sourceContext, blob)
+    run(bench, [source, destination], [sourceContext = empty, destinationContext = empty, blob = empty]) {
+      const plaintext = decryptBlob(bench, present(source), sourceContext, blob)
       try {
-        return encryptBlob(session, to.handle, to.name, destinationContext, plaintext)
+        return encryptBlob(bench, present(destination), destinationContext, plaintext)
       } finally {
         plaintext.fill(0)
       }
     },
   },
-  seal: withKey(2, ({ session }, key, [aad = empty, secret = empty]) => {
+  seal: withKey(2, (bench, key, [aad = empty, secret = empty]) => {
     if (secret.length === 0 || secret.length > plaintextLimitBytes) throw new FrameError('secret length')
-    try {
-      return seal(session, key.handle, aad, secret)
-    } finally {
-      secret.fill(0)
-    }
+    return seal(bench, key.handle, aad, secret)
   }),
-  unseal: withKey(2, ({ session }, key, [aad = empty, sealed = empty]) => unseal(session, key.handle, aad, sealed)),
+  unseal: withKey(2, (bench, key, [aad = empty, sealed = empty]) => unseal(bench, key.handle, aad, sealed)),
   /** One byte: whether the database's canary opens to what the ceremony put in. */
-  canary: withKey(2, ({ session }, key, [context = empty, blob = empty]) =>
-    Buffer.from([decryptBlob(session, key.handle, key.name, context, blob).equals(canaryPlaintext) ? 1 : 0])),
+  canary: withKey(2, (bench, key, [context = empty, blob = empty]) =>
+    Buffer.from([decryptBlob(bench, key, context, blob).equals(canaryPlaintext) ? 1 : 0])),
 }
 
 export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
@@ -92,9 +83,9 @@ export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
     deadline: 'unhurried',
     fields: 2,
     /** Fields: the plan as a material row without domain and blob; one byte that says whether an earlier attempt was made. */
-    run({ session, profile, domain }, [plan = empty, again = empty]) {
+    run({ session, profile, domain }, [plan = empty, sentAgain = empty], again) {
       const material = decodeMaterial(plan)
-      const made = makeMaterial(session, profile, domain, material, again[0] !== 0)
+      const made = makeMaterial(session, profile, domain, material, again || sentAgain[0] !== 0)
       return Buffer.concat([made.mac, made.row])
     },
   },

@@ -3,13 +3,12 @@
 import { createServer, type Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import pkcs11 from 'pkcs11js'
-import { KmsError } from '../../errors.ts'
+import { attempt, type Outcome, type Remedies } from './attempt.ts'
 import { passes, type SessionCanary } from './canary.ts'
 import type { Domain } from './domain.ts'
 import { decodeRequest, encodeAnswer, FrameError, FrameReader, verbs, type AnswerFrame, type RequestFrame, type Status, type Timing, type Verb } from './frames.ts'
-import { Fault } from './fault.ts'
+import { ckrOf, Fault } from './fault.ts'
 import type { OpenKey } from './keys-in-use.ts'
-import { Refused } from './make-material.ts'
 import { profiles } from './profile.ts'
 import { rowNameBytes } from './row-name.ts'
 import { Session } from './session.ts'
@@ -39,6 +38,10 @@ export type FromWorker =
   | { readonly type: 'listening' }
   | { readonly type: 'open'; readonly ticket: number; readonly name: Uint8Array; readonly row: Uint8Array }
   | { readonly type: 'dropped'; readonly name: string }
+  /** The token does not know the handle of this key any more. */
+  | { readonly type: 'stale'; readonly name: string }
+  /** Login, sessions or the device are lost for this process. */
+  | { readonly type: 'lost'; readonly reason: string }
 
 interface Waiting {
   readonly socket: Socket
@@ -55,15 +58,43 @@ const mark = new WatchMark(start.watch, start.worker)
 const keys = new Map<string, OpenKey>()
 const waiting = new Map<number, Waiting>()
 let lastTicket = 0
+const healthyMilliseconds = 100
 
 const p11 = new pkcs11.PKCS11()
 p11.load(start.library)
 const profile = profiles.get(start.profile)
 if (profile === undefined) throw new Error(`profile ${start.profile}`)
-const bench: Bench = {
+const openSession = (): Session => new Session(p11, p11.C_OpenSession(Buffer.from(start.slot), pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION))
+const bench: { session: Session } & Omit<Bench, 'session'> = {
   profile,
-  session: new Session(p11, p11.C_OpenSession(Buffer.from(start.slot), pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION)),
-  domain: { id: Buffer.from(start.domain.id), version: start.domain.version, domainKey: Buffer.from(start.domain.domainKey), integrityKey: Buffer.from(start.domain.integrityKey) },
+  session: openSession(),
+  domain: { id: Buffer.from(start.domain.id), version: start.domain.version, domainKey: Buffer.from(start.domain.domainKey), integrityKey: Buffer.from(start.domain.integrityKey), wrapMechanism: start.domain.wrapMechanism },
+}
+function renew(): Session {
+  try {
+    return openSession()
+  } catch (thrown) {
+    throw new Fault('C_OpenSession', ckrOf(thrown))
+  }
+}
+const sharedHealth = { until: 0 }
+const remedies: Remedies = {
+  renewSession: () => {
+    const former = bench.session
+    bench.session = renew()
+    try {
+      p11.C_CloseSession(former.handle)
+    } catch {
+      // Most likely it is gone, which is why there is a new one.
+    }
+  },
+  /** One canary that passed answers for all that are in doubt in the next 100 ms: a stranger's garbage must not cost a canary each. */
+  healthy: () => {
+    if (performance.now() < sharedHealth.until) return true
+    const is = passes(bench.session, canary)
+    if (is) sharedHealth.until = performance.now() + healthyMilliseconds
+    return is
+  },
 }
 const canary: SessionCanary = { key: Buffer.from(start.canary.key), iv: Buffer.from(start.canary.iv), ciphertext: Buffer.from(start.canary.ciphertext) }
 
@@ -84,8 +115,9 @@ function serveSocket(socket: Socket): void {
     const answers: Buffer[] = []
     orHangUp(socket, () => {
       for (const frame of reader.push(chunk)) {
-        const answer = take(socket, decodeRequest(frame), arrived)
-        if (answer !== undefined) answers.push(encode(answer))
+        const request = decodeRequest(frame)
+        const answer = take(socket, request, arrived)
+        if (answer !== undefined) answers.push(encode(request, answer))
       }
       send(socket, answers)
     })
@@ -110,10 +142,11 @@ function send(socket: Socket, answers: Buffer[]): void {
   socket.write(bytes, () => bytes.fill(0))
 }
 
-/** The payload may be a plaintext: made here, wiped here. */
-function encode(answer: AnswerFrame): Buffer {
+/** Request and answer may hold a plaintext: once there is an answer, no try is left that needs either. */
+function encode(request: RequestFrame, answer: AnswerFrame): Buffer {
   const frame = encodeAnswer(answer)
   answer.payload.fill(0)
+  for (const field of request.fields) field.fill(0)
   return frame
 }
 
@@ -124,7 +157,7 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
   const plain = plainVerbs[verb]
   if (plain !== undefined) {
     if (request.fields.length !== plain.fields) throw new FrameError('field count')
-    return perform(request, arrived, plain.deadline, () => plain.run(bench, request.fields))
+    return perform(request, arrived, plain.deadline, again => plain.run(bench, request.fields, again))
   }
   const keyVerb = keyVerbs[verb]
   if (keyVerb === undefined) return answer(request, 'unsupported', arrived)
@@ -158,7 +191,7 @@ function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'o
     const result = outcome.ok
       ? take(held.socket, held.request, held.arrived)
       : answer(held.request, outcome.status, held.arrived, outcome.ckr, Buffer.from(outcome.text))
-    if (result !== undefined) send(held.socket, [encode({ ...result, timings: [...timings, ...result.timings] })])
+    if (result !== undefined) send(held.socket, [encode(held.request, { ...result, timings: [...timings, ...result.timings] })])
   })
 }
 
@@ -166,31 +199,39 @@ function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'o
 const thawed = (key: OpenKey): OpenKey =>
   ({ ...key, handle: Buffer.from(key.handle), name: { ...key.name, keyId: Buffer.from(key.name.keyId), materialId: Buffer.from(key.name.materialId) } })
 
-function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: () => Buffer): AnswerFrame {
+/** The answer, or undefined when there is none to give: the supervisor replaces this process, and the gateway sends again. */
+function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: (again: boolean) => Buffer): AnswerFrame | undefined {
   const begun = performance.now()
   mark.begin(deadline)
+  const outcome = finished(() => attempt(run, bench.profile, remedies))
+  const queueNanoseconds = (begun - arrived) * 1e6
+  const timings = bench.session.takeTimings()
+  if (outcome.status === 'lost') {
+    port?.postMessage({ type: 'lost', reason: outcome.text } satisfies FromWorker)
+    return undefined
+  }
+  if (outcome.status === 'stale') return { ...forgetKeys(request, arrived), ckr: outcome.ckr, timings }
+  if (outcome.status === 'ok') return { id: request.id, status: 'ok', ckr: 0, queueNanoseconds, timings, payload: outcome.payload }
+  return { id: request.id, status: outcome.status, ckr: outcome.ckr, queueNanoseconds, timings, payload: Buffer.from(outcome.text) }
+}
+
+function finished(run: () => Outcome): Outcome {
   try {
-    const payload = run()
-    return { id: request.id, status: 'ok', ckr: 0, queueNanoseconds: (begun - arrived) * 1e6, timings: bench.session.takeTimings(), payload }
-  } catch (thrown) {
-    if (thrown instanceof FrameError || thrown instanceof RangeError) throw thrown
-    const [status, ckr, text] = verdict(thrown)
-    return { id: request.id, status, ckr, queueNanoseconds: (begun - arrived) * 1e6, timings: bench.session.takeTimings(), payload: Buffer.from(text) }
+    return run()
   } finally {
     mark.end()
   }
 }
 
-/** One status for everything that can be wrong inside a ciphertext; a device's fault is told apart by a canary. */
-function verdict(thrown: unknown): [Status, number, string] {
-  if (thrown instanceof KmsError) return ['invalid', 0, '']
-  if (thrown instanceof Refused) return ['refused', 0, thrown.message]
-  if (!(thrown instanceof Fault)) throw thrown
-  if (thrown.call === 'C_Decrypt') {
-    if (bench.profile.badTag.includes(thrown.ckr)) return ['invalid', thrown.ckr, '']
-    if (bench.profile.ambiguous.includes(thrown.ckr) && passes(bench.session, canary)) return ['invalid', thrown.ckr, '']
+/** Lets go of the keys of a request whose handles are stale; asked for with its rows, the gateway has them opened anew. */
+function forgetKeys(request: RequestFrame, arrived: number): AnswerFrame {
+  const count = keyVerbs[verbNames.get(request.verb) ?? 'canary']?.keys ?? 0
+  for (let i = 0; i < count; i++) {
+    const name = request.fields[2 * i]?.toString('latin1') ?? ''
+    keys.delete(name)
+    port?.postMessage({ type: 'stale', name } satisfies FromWorker)
   }
-  return ['fault', thrown.ckr, thrown.message]
+  return answer(request, 'needRow', arrived)
 }
 
 function answer(request: RequestFrame, status: Status, arrived: number, ckr = 0, payload: Buffer = Buffer.alloc(0)): AnswerFrame {
