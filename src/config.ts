@@ -43,6 +43,11 @@ function integer(fallback: number, least: number, most: number, unit: string, de
   return setting(description, `a whole number of ${unit} from ${least} to ${most}`, read, { fallback })
 }
 
+function flag(fallback: boolean, description: string): Setting<boolean> {
+  const words: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([[true, true], [false, false], ['true', true], ['false', false]])
+  return setting(description, 'true | false', value => words.get(value), { fallback })
+}
+
 const matching = (pattern: RegExp) => (value: unknown) => (typeof value === 'string' && pattern.test(value) ? value : undefined)
 
 function text<T extends string | undefined>(pattern: RegExp, allowed: string, description: string, given: Default<T>): Setting<T> {
@@ -123,6 +128,7 @@ export const settings = {
   },
   hsm: {
     domainFingerprint: text<Optional>(/^[0-9a-f]{64}$/, '64 of 0-9 and a-f', 'SHA-256 that the token\'s domain must have', optional),
+    allowWeakToken: flag(false, 'Whether a token may serve that lets whoever has its PIN unwrap keys as extractable'),
     tokens: { item: tokenSettings, most: 16, description: 'The tokens of the domain, first choice first' } as List<typeof tokenSettings>,
   },
   keys: {

@@ -56,6 +56,7 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
     const ready = await supervisor.start()
     if (ready.fingerprint !== domain.fingerprint) throw new StartError(`the domain on token '${token.label}' has the fingerprint ${ready.fingerprint}, the database's has ${domain.fingerprint}: the database belongs to another token`)
     if (config.hsm.domainFingerprint !== undefined && config.hsm.domainFingerprint !== ready.fingerprint) throw new StartError(`hsm.domainFingerprint is ${config.hsm.domainFingerprint}, but the domain on token '${token.label}' has ${ready.fingerprint}`)
+    if (!ready.templateEnforced && !config.hsm.allowWeakToken) throw new StartError(`token '${token.label}' lets whoever has its PIN unwrap keys as extractable, so that PIN and database together read every wrapped key: it serves only where hsm.allowWeakToken is true`)
     const { row, mac, ciphertext } = version.canary
     if (!(await client.canary({ row, mac }, encodeContext(undefined), ciphertext))) throw new StartError(`token '${token.label}' does not open this database's canary: the database belongs to another token`)
     return { ready, supervisor, client, close }
