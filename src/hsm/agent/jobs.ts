@@ -1,10 +1,11 @@
 // Set-up and inspection: jobs that a command starts in an agent process of their own, and that end it.
+import type { Handle, PKCS11 } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { initDomain } from './ceremony.ts'
 import type { Job, TokenObject } from './control.ts'
 import { uuidBytes } from './domain.ts'
 import { ckrName, ckrOf } from './fault.ts'
-import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession } from './token.ts'
+import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession, profileOf } from './token.ts'
 
 const objectLimit = 100_000
 const labelBytes = 32
@@ -21,18 +22,23 @@ export function runJob(job: Job): unknown {
   })
 }
 
-/** Initialises the first uninitialised slot's token. Never touches one that is initialised. */
+/** Initialises the first uninitialised slot's token, as its profile says. Never touches one that is initialised. */
 function initToken(job: Extract<Job, { type: 'init-token' }>): { serial: string } {
+  const { initialisation, name } = profileOf(job.token)
+  if (initialisation === 'vendor') throw new Fatal('token', `hsm.tokens.profile '${name}': its tokens are initialised with the vendor's own tools`)
   const module = loadLibrary(job.token)
   if (initializedTokens(module).some(({ label }) => label === job.token.label)) throw new Fatal('token', `a token with the label '${job.token.label}' exists already`)
   const slots = module.getSlots(true)
   for (let i = 0; i < slots.length; i++) {
     const slot = slots.items(i)
-    if ((slot.getToken().flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0) continue
+    const found = slot.getToken()
+    if ((found.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0) continue
+    // Such a token has its name from the start.
+    if (initialisation === 'pin' && found.label.trim() !== job.token.label) continue
     try {
       // The library reads 32 bytes: a shorter label would bring heap bytes into the token's name.
-      module.lib.C_InitToken(slot.handle, job.soPin, job.token.label.padEnd(labelBytes))
-      setUserPin(job)
+      if (initialisation === 'token') module.lib.C_InitToken(slot.handle, job.soPin, job.token.label.padEnd(labelBytes))
+      setUserPin(module.lib, initialisation === 'pin' ? slot.handle : findToken(job.token).slot.handle, job)
     } catch (thrown) {
       throw new Fatal('token', `the token cannot be initialised (${ckrName(ckrOf(thrown))})`)
     }
@@ -41,11 +47,12 @@ function initToken(job: Extract<Job, { type: 'init-token' }>): { serial: string 
   throw new Fatal('token', `${job.token.library} has no slot with an uninitialised token`)
 }
 
-function setUserPin(job: Extract<Job, { type: 'init-token' }>): void {
-  const session = openSession(findToken(job.token))
-  session.p11.C_Login(session.handle, pkcs11.CKU_SO, job.soPin)
-  session.p11.C_InitPIN(session.handle, job.pin)
-  session.p11.C_Logout(session.handle)
+function setUserPin(p11: PKCS11, slot: Handle, job: Extract<Job, { type: 'init-token' }>): void {
+  const session = p11.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION)
+  p11.C_Login(session, pkcs11.CKU_SO, job.soPin)
+  p11.C_InitPIN(session, job.pin)
+  p11.C_Logout(session)
+  p11.C_CloseSession(session)
 }
 
 const classNames = new Map<number, TokenObject['class']>([
