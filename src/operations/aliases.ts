@@ -1,11 +1,12 @@
 // CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
 import { KmsError } from '../errors.ts'
-import { aliasArn, keyArn, parseKeyReference } from '../keys/identifier.ts'
+import { aliasArn, keyArn, parseKeyReference, type Locale } from '../keys/identifier.ts'
 import { keySpecs } from '../keys/spec.ts'
 import { keyStates } from '../keys/state.ts'
 import type { Key } from '../keys/key.ts'
 import { required, text } from '../shape/shape.ts'
-import { countAliases, deleteAlias, insertAlias, listAliases, listAliasesOfKey, updateAlias } from '../store/aliases.ts'
+import { countAliases, deleteAlias, findAlias, insertAlias, listAliases, listAliasesOfKey, updateAlias } from '../store/aliases.ts'
+import type { Db } from '../store/database.ts'
 import { findKey } from '../store/keys.ts'
 import { checkAliasName } from './alias-name.ts'
 import { keyId, limit, marker } from './members.ts'
@@ -64,7 +65,8 @@ export const UpdateAlias = operation({
     }
     const moves = former.key.id !== target.key.id
     if (moves && await countAliases(tx, target.key.id) >= aliasQuota) throw new KmsError('LimitExceededException')
-    await updateAlias(tx, { accountId: locale.accountId, name: input.AliasName, keyId: target.key.id })
+    const alias = { accountId: locale.accountId, name: input.AliasName, keyId: target.key.id }
+    if (!await updateAlias(tx, alias, former.key.id)) throw await movedMeanwhile(tx, input.AliasName, locale)
     notes.responseElements = { keyId: target.key.arn }
     return undefined
   },
@@ -87,11 +89,22 @@ export const DeleteAlias = operation({
     checkAliasName(AliasName)
   },
   async handle({ input, keys, locale, tx, notes }) {
-    await deleteAlias(tx, locale.accountId, input.AliasName)
-    notes.responseElements = { keyId: keys.former.key.arn }
+    const { key } = keys.former
+    const gone = await deleteAlias(tx, { accountId: locale.accountId, name: input.AliasName, keyId: key.id })
+    if (!gone) throw await movedMeanwhile(tx, input.AliasName, locale)
+    notes.responseElements = { keyId: key.arn }
     return undefined
   },
 })
+
+/**
+ * The error when an alias no longer points to the key that the caller was found to have permission on: the one it points to now may be
+ * another's to move. Clients try KMSInternalException again, and then permission is asked for that key.
+ */
+async function movedMeanwhile(tx: Db, name: string, { region, accountId }: Locale): Promise<KmsError> {
+  if (await findAlias(tx, accountId, name) === undefined) return new KmsError('NotFoundException', `Alias ${aliasArn(region, accountId, name)} is not found.`)
+  return new KmsError('KMSInternalException', 'The request was rejected because an internal exception occurred. The request can be retried.')
+}
 
 const defaultPage = 50
 const longestPage = 100
@@ -121,10 +134,12 @@ export const ListAliases = operation({
 })
 
 /** The key that narrows a listing: of the caller's own account, by id or ARN. @throws NotFoundException */
-async function ownKey(db: Parameters<typeof findKey>[0], named: string, locale: { region: string; accountId: string }): Promise<Key> {
+async function ownKey(db: Db, named: string, locale: Locale): Promise<Key> {
   const reference = parseKeyReference(named, locale)
   if (reference.kind === 'alias') throw new KmsError('NotFoundException', `Invalid keyId '${named}'`)
   const key = reference.accountId === locale.accountId ? await findKey(db, reference.keyId) : undefined
-  if (key === undefined || key.accountId !== locale.accountId) throw new KmsError('NotFoundException', `Key '${keyArn(locale.region, reference.accountId, reference.keyId)}' does not exist`)
+  // A key whose material was never confirmed has been told to nobody.
+  const visible = key?.state !== 'Creating' || key.currentMaterialId !== null
+  if (key === undefined || !visible || key.accountId !== locale.accountId) throw new KmsError('NotFoundException', `Key '${keyArn(locale.region, reference.accountId, reference.keyId)}' does not exist`)
   return key
 }

@@ -46,14 +46,16 @@ export async function insertAlias(db: Db, alias: Pick<Alias, 'accountId' | 'name
   }, [alias.accountId, alias.name, alias.keyId]) === 1
 }
 
-/** Points an alias to another key. Resolves to false when there is no such alias. */
-export async function updateAlias(db: Db, alias: Pick<Alias, 'accountId' | 'name' | 'keyId'>): Promise<boolean> {
+/** Points an alias to another key. Resolves to false when it does not point to the key `from`. */
+export async function updateAlias(db: Db, alias: Pick<Alias, 'accountId' | 'name' | 'keyId'>, from: string): Promise<boolean> {
   return await changed(db, {
-    name: 'aliases.update', text: 'UPDATE aliases SET key_id = $3, updated_at = now() WHERE account_id = $1 AND name = $2',
-  }, [alias.accountId, alias.name, alias.keyId]) === 1
+    name: 'aliases.update', text: 'UPDATE aliases SET key_id = $3, updated_at = now() WHERE account_id = $1 AND name = $2 AND key_id = $4',
+  }, [alias.accountId, alias.name, alias.keyId, from]) === 1
 }
 
-/** Resolves to false when there is no such alias. */
-export async function deleteAlias(db: Db, accountId: string, name: string): Promise<boolean> {
-  return await changed(db, { name: 'aliases.delete', text: 'DELETE FROM aliases WHERE account_id = $1 AND name = $2' }, [accountId, name]) === 1
+/** Resolves to false when it does not point to this key. */
+export async function deleteAlias(db: Db, alias: Pick<Alias, 'accountId' | 'name' | 'keyId'>): Promise<boolean> {
+  return await changed(db, {
+    name: 'aliases.delete', text: 'DELETE FROM aliases WHERE account_id = $1 AND name = $2 AND key_id = $3',
+  }, [alias.accountId, alias.name, alias.keyId]) === 1
 }

@@ -150,7 +150,7 @@ test('each change that another gateway makes is seen within 100 ms', async () =>
     [ofKey, () => putKeyPolicy(pool, key.id, keyPolicy), { policyDocument: keyPolicy }],
     [ofKey, () => putTags(pool, key.id, new Map([['team', 'red']])), { tags: new Map([['team', 'red']]) }],
     [ofAlias, () => insertAlias(pool, { accountId, name, keyId: key.id }), key.id],
-    [ofAlias, () => deleteAlias(pool, accountId, name), undefined],
+    [ofAlias, () => deleteAlias(pool, { accountId, name, keyId: key.id }), undefined],
     [ofCaller, () => putUserPolicy(pool, userId, 'p', allow), { policies: [{ denies: [] }] }],
     [ofCaller, () => deleteUserPolicy(pool, userId, 'p'), { policies: [] }],
     [ofCaller, () => updateAccessKeyStatus(pool, accessKeyId, 'Inactive'), { status: 'Inactive' }],
@@ -414,7 +414,7 @@ test('an alias that moves is one entry: the key it points to now', async () => {
   const [first, second] = [(await enabledKey(pool, accountId)).key.id, (await enabledKey(pool, accountId)).key.id]
   await insertAlias(pool, { accountId, name: 'alias/moves', keyId: first })
   expect(await cache.alias(accountId, 'alias/moves')).toBe(first)
-  await updateAlias(pool, { accountId, name: 'alias/moves', keyId: second })
+  await updateAlias(pool, { accountId, name: 'alias/moves', keyId: second }, first)
   await dropped(() => cache.alias(accountId, 'alias/moves'))
   expect(await cache.alias(accountId, 'alias/moves')).toBe(second)
 })

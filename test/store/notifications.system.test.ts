@@ -77,8 +77,8 @@ test('each change of an alias names account and alias', async () => {
   const alias = { accountId, name: 'alias/team/app', keyId: (await enabledKey(pool, accountId)).key.id }
   const entry = [`alias ${accountId} alias/team/app`]
   expect(await heard(() => insertAlias(pool, alias))).toEqual(entry)
-  expect(await heard(() => updateAlias(pool, alias))).toEqual(entry)
-  expect(await heard(() => deleteAlias(pool, accountId, alias.name))).toEqual(entry)
+  expect(await heard(() => updateAlias(pool, alias, alias.keyId))).toEqual(entry)
+  expect(await heard(() => deleteAlias(pool, alias))).toEqual(entry)
 })
 
 test('access keys name themselves, users and their policies the user', async () => {

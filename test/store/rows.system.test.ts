@@ -39,18 +39,20 @@ test('an alias is made, found, moved and deleted, once each', async () => {
   const accountId = await newAccount(pool)
   const [first, second] = [(await enabledKey(pool, accountId)).key.id, (await enabledKey(pool, accountId)).key.id]
   const alias = { accountId, name: 'alias/app', keyId: first }
-  expect(await updateAlias(pool, alias)).toBe(false)
+  expect(await updateAlias(pool, alias, first)).toBe(false)
   expect(await insertAlias(pool, alias)).toBe(true)
   expect(await insertAlias(pool, { ...alias, keyId: second })).toBe(false)
   const made = await findAlias(pool, accountId, 'alias/app')
   expect(made).toMatchObject(alias)
-  expect(await updateAlias(pool, { ...alias, keyId: second })).toBe(true)
+  expect(await updateAlias(pool, { ...alias, keyId: second }, second)).toBe(false)
+  expect(await updateAlias(pool, { ...alias, keyId: second }, first)).toBe(true)
   const moved = await findAlias(pool, accountId, 'alias/app')
   expect(moved).toMatchObject({ keyId: second, createdAt: made?.createdAt })
   expect(moved?.updatedAt.getTime()).toBeGreaterThanOrEqual(made?.updatedAt.getTime() ?? Infinity)
   expect(await findAlias(pool, await newAccount(pool), 'alias/app')).toBeUndefined()
-  expect(await deleteAlias(pool, accountId, 'alias/app')).toBe(true)
-  expect(await deleteAlias(pool, accountId, 'alias/app')).toBe(false)
+  expect(await deleteAlias(pool, alias)).toBe(false)
+  expect(await deleteAlias(pool, { ...alias, keyId: second })).toBe(true)
+  expect(await deleteAlias(pool, { ...alias, keyId: second })).toBe(false)
 })
 
 test('aliases are listed in pages by bytes of the name, of an account or of a key', async () => {
