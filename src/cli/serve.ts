@@ -19,7 +19,7 @@ import { onlyToken, openDomain, type OpenDomain } from './open-domain.ts'
 import { serveGateway } from './serve-gateway.ts'
 import { version } from './version.ts'
 
-const startReasons: Readonly<Record<StartReason, AgentStartReason>> = { first: 'first', exit: 'exit', overrun: 'deadline', silent: 'deadline' }
+const startReasons: Readonly<Record<StartReason, AgentStartReason>> = { first: 'first', exit: 'exit', overrun: 'deadline', silent: 'deadline', sick: 'error' }
 
 /** Serves until a signal. The gateway processes are forks of the same command. */
 export const serveCommand = (): Command =>
