@@ -110,7 +110,8 @@ describe('a fault by function', () => {
       answered = true
       return answer
     })
-    await new Promise(resolve => setTimeout(resolve, 300))
+    await expect.poll(() => chaos.hanging(), { interval: 5 }).toEqual([`${caller.child.pid} C_GenerateRandom`])
+    await new Promise(resolve => setTimeout(resolve, 100))
     expect(answered).toBe(false)
     chaos.clear()
     expect(await hanging).toMatchObject({ ckr: ckr.ok, value: expect.stringMatching(/^[0-9a-f]{16}$/) as string })

@@ -3,7 +3,7 @@
      process PID                      the rest is for this process only
      latency NAME MICROSECONDS JITTER
      fail NAME CKR PROBABILITY TIMES  TIMES 0 is without end; counted in each process
-     hang NAME                        until the file says otherwise
+     hang NAME                        until the file says otherwise; FILE.hanging gets a line "PID NAME" for each call
      abort NAME
      dead CKR EVENT                   every call, until C_Initialize; a higher EVENT is a new death
      serial                           one call at a time
@@ -144,6 +144,16 @@ static void nap(long microseconds) {
   while (nanosleep(&time, &time) != 0);
 }
 
+/* Says that a call hangs now, for tests that must know before they go on. */
+static void note_hanging(enum function function) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s.hanging", getenv("TRENT_CHAOS_CONTROL"));
+  FILE *file = fopen(path, "ae");
+  if (file == NULL) refuse("%s cannot be written", path);
+  fprintf(file, "%d %s\n", getpid(), names[function]);
+  fclose(file);
+}
+
 /* From 0 to below 1. Each thread has its own sequence. */
 static double chance(void) {
   static __thread unsigned short state[3];
@@ -170,6 +180,7 @@ CK_RV enter(struct passage *passage, enum function function, struct need need) {
   *passage = (struct passage){{no_resource, 0}, current->serial};
   if (current->of[function].abort) refuse("abort in %s", names[function]);
   if (passage->serial) pthread_mutex_lock(&one_at_a_time);
+  if (current->of[function].hang) note_hanging(function);
   for (; current->of[function].hang; read_control()) nap(5000);
   struct faults *faults = current;
   struct fault *fault = &faults->of[function];

@@ -2,7 +2,7 @@
 // the test steers while Trent runs.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { softhsmLibrary, tokenConfig } from './installation.ts'
@@ -37,6 +37,8 @@ export interface ChaosToken {
   control(faults: Faults): void
   /** No faults, calls that hang go on. A process that is dead stays so until it initialises. */
   clear(): void
+  /** Process and function of each call that has begun to hang since the last control(): `4711 C_Encrypt`. */
+  hanging(): string[]
 }
 
 /** The token of `directory` (see writeTokenFiles) through the module, or another real module. */
@@ -46,6 +48,7 @@ export async function chaosToken(directory: string, realModule = softhsmLibrary)
   const control = (faults: Faults): void => {
     // By rename: a call sees the former faults or these, never half a file.
     writeFileSync(`${file}.new`, lines(faults).map(line => `${line}\n`).join(''))
+    rmSync(`${file}.hanging`, { force: true })
     renameSync(`${file}.new`, file)
   }
   control({})
@@ -53,6 +56,7 @@ export async function chaosToken(directory: string, realModule = softhsmLibrary)
   return {
     token: { ...token, library, env: { ...token.env, TRENT_CHAOS_MODULE: realModule, TRENT_CHAOS_CONTROL: file } },
     control, clear: () => { control({}) },
+    hanging: () => (existsSync(`${file}.hanging`) ? readFileSync(`${file}.hanging`, 'utf8').trimEnd().split('\n') : []),
   }
 }
 
