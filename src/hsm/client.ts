@@ -22,7 +22,8 @@ export interface ClientOptions {
 
 /** Waiting for a worker and in the HSM together, milliseconds; the supervisor's own deadlines are shorter and replace the agent. */
 const callLimits: Readonly<Partial<Record<Verb, number>>> = { create: 30_000 }
-const callLimitMilliseconds = 10_000
+const usualCallLimit = 10_000
+export const callLimit = (verb: Verb): number => callLimits[verb] ?? usualCallLimit
 const queueLimit = 2_048
 const sweepEveryMilliseconds = 250
 const attempts = 2
@@ -157,7 +158,7 @@ export class HsmClient implements Hsm {
   /** `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
   #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[] = []): Promise<AnswerFrame> {
     return new Promise<AnswerFrame>((resolve, reject) => {
-      const pending: Pending = { verb, deadline: this.#now() + (callLimits[verb] ?? callLimitMilliseconds), settled: false, sentElsewhere: false, resolve, reject }
+      const pending: Pending = { verb, deadline: this.#now() + callLimit(verb), settled: false, sentElsewhere: false, resolve, reject }
       this.#pending.add(pending)
       this.#attempt(pending, fieldsOf, lost)
     })

@@ -37,7 +37,8 @@ export interface SupervisorLimits {
   readonly backOffMost: number
 }
 
-const usualLimits: SupervisorLimits = { start: 30_000, silence: 12_000, deadlines, backOffFirst: 50, backOffMost: 5_000 }
+/** Each leaves a call that was in flight the time to be served by the replacement, see callLimit in client.ts. */
+export const usualLimits: SupervisorLimits = { start: 30_000, silence: 6_000, deadlines, backOffFirst: 50, backOffMost: 5_000 }
 /** What a new attempt cannot mend: another try of the PIN may lock the token. */
 const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin', 'domain'])
 
