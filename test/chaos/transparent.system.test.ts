@@ -40,7 +40,9 @@ it('the agent has the module between itself and the token', async () => {
   expect(await readFile(`/proc/${agentOf(directory)}/maps`, 'utf8')).toContain(basename(library))
 })
 
-it.each(['wrapped', 'resident'] as const)('a %s key encrypts and decrypts, and refuses a wrong context and a wrong MAC', async residency => {
+const residencies = ['wrapped', 'resident'] as const
+
+it.each(residencies)('a %s key encrypts and decrypts, and refuses a wrong context and a wrong MAC', async residency => {
   const plan = residency === 'wrapped' ? newPlan() : residentPlan()
   const key = await through.client.create(plan, false)
   const blob = await through.client.encrypt(key, context, hello())
