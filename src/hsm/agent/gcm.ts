@@ -59,10 +59,11 @@ export function seal(device: GcmDevice, key: Handle, aad: Buffer, secret: Buffer
   return Buffer.concat([Buffer.from([iv.length]), iv, Buffer.alloc(sealIvBytes - iv.length), sealed])
 }
 
-/** @throws Fault from the HSM, or InvalidCiphertextException for what is too short to be sealed. */
+/** @throws Fault from the HSM, or InvalidCiphertextException for what seal() cannot have made. */
 export function unseal({ session }: GcmDevice, key: Handle, aad: Buffer, sealed: Buffer): Buffer {
   const ivBytes = sealed[0] ?? 0
   if (sealed.length < 1 + sealIvBytes + 1 + tagBytes || (ivBytes !== 12 && ivBytes !== sealIvBytes)) throw invalidCiphertext()
+  if (sealed.subarray(1 + ivBytes, 1 + sealIvBytes).some(byte => byte !== 0)) throw invalidCiphertext()
   const iv = Buffer.from(sealed.subarray(1, 1 + ivBytes))
   return session.decrypt(mechanisms.aesGcm(iv, Buffer.concat([sealLabel, aad])), key, sealed.subarray(1 + sealIvBytes))
 }
