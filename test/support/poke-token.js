@@ -65,9 +65,11 @@ function unwrapTemplate(handle) {
     return Number(query[0].ulValueLen)
   }
   const length = read(null)
-  const values = Array.from({ length: length / size }, () => Buffer.alloc(8))
+  // Without buffers the library fills in types and lengths, with them the values of the types it is given.
   const inner = Buffer.alloc(length)
-  values.forEach((value, i) => koffi.encode(inner, i * size, CkAttribute, { type: 0, pValue: value, ulValueLen: value.length }))
+  read(inner)
+  const values = Array.from({ length: length / size }, () => Buffer.alloc(8))
+  values.forEach((value, i) => koffi.encode(inner, i * size, CkAttribute, { type: Number(inner.readBigUInt64LE(i * size)), pValue: value, ulValueLen: value.length }))
   read(inner)
   const names = new Map(Object.entries(types).map(([name, type]) => [type, name]))
   return Object.fromEntries(values.map((value, i) => [names.get(Number(inner.readBigUInt64LE(i * size))), value[0] === 1]))

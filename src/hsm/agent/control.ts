@@ -36,7 +36,7 @@ export interface AgentReady {
   readonly library: string
   /** SHA-256 in hex, see domain.ts. */
   readonly fingerprint: string
-  /** Whether an extractable unwrap and a change of CKA_DECRYPT on the domain key were both refused. */
+  /** Whether an extractable unwrap and a change of CKA_DECRYPT, on the domain key or a copy of it, were all refused. */
   readonly templateEnforced: boolean
 }
 

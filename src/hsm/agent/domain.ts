@@ -74,7 +74,8 @@ export function domainFingerprint(session: Session, domain: Domain): string {
 }
 
 /**
- * Whether the token keeps keys from whoever has the PIN: an unwrap as extractable and a change of CKA_DECRYPT must both fail.
+ * Whether the token keeps keys from whoever has the PIN: an unwrap as extractable and a change of CKA_DECRYPT, on the domain key
+ * or on the way into a copy of it, must all fail.
  * Without it, PIN and a database copy together read wrapped keys.
  */
 export function templateEnforced(session: Session, domain: Domain): boolean {
@@ -85,9 +86,10 @@ export function templateEnforced(session: Session, domain: Domain): boolean {
   const secret: Attributes = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_AES, TOKEN: false }
   const extractable = succeeds(() => { session.destroy(session.unwrap(wrap, domain.domainKey, blob, { ...secret, SENSITIVE: false, EXTRACTABLE: true })) })
   const changeable = succeeds(() => { session.set(domain.domainKey, { DECRYPT: true }) })
+  const copyable = succeeds(() => { session.destroy(session.copy(domain.domainKey, { TOKEN: false, DECRYPT: true })) })
   // Never leave the door open that was just found open.
   if (changeable) session.set(domain.domainKey, { DECRYPT: false })
-  return !extractable && !changeable
+  return !extractable && !changeable && !copyable
 }
 
 function succeeds(run: () => void): boolean {
