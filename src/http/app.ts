@@ -8,7 +8,7 @@ import { serve } from '../pipeline/serve.ts'
 import { serveSts, type StsCall } from '../pipeline/serve-sts.ts'
 import { serveUnreadable } from '../pipeline/serve-unreadable.ts'
 import type { IncomingRequest, Resources } from '../pipeline/resources.ts'
-import { wipe } from '../pipeline/wipe.ts'
+import { wipe } from '../shape/wipe.ts'
 import { isJson11, sendError, sendResult, sendTooLarge, sendUnknownProtocol } from './aws-json.ts'
 import { isForm, readQuery, sendQueryError, sendQueryResult, unknownAction, type QueryRequest } from './aws-query.ts'
 import { readBody } from './body.ts'
@@ -24,9 +24,14 @@ const requestTimeoutMilliseconds = 30_000
 const keepAliveMilliseconds = 75_000
 
 export function createApp(resources: Resources, limits: AppLimits): Server {
-  const others = expressApp(resources)
+  // A server that takes no new connections wants the others to end, each with its answer: a client that goes on asking on one that is
+  // kept alive would be cut off in the middle of a request.
+  const endIfDraining = (response: ServerResponse): void => {
+    if (!server.listening) response.shouldKeepAlive = false
+  }
+  const listener = { resources, limits, endIfDraining, others: expressApp(resources, endIfDraining) }
   const server = createServer((message, response) => {
-    void answer(resources, limits, others, message, response).catch((error: unknown) => {
+    void answer(listener, message, response).catch((error: unknown) => {
       resources.log.error({ err: error }, 'a request could not be answered')
       response.destroy()
     })
@@ -43,7 +48,14 @@ interface Carried extends IncomingMessage {
   incoming?: IncomingRequest
 }
 
-async function answer(resources: Resources, limits: AppLimits, others: express.Express, message: Carried, response: ServerResponse): Promise<void> {
+interface Listener {
+  readonly resources: Resources
+  readonly limits: AppLimits
+  readonly others: express.Express
+  readonly endIfDraining: (response: ServerResponse) => void
+}
+
+async function answer({ resources, limits, others, endIfDraining }: Listener, message: Carried, response: ServerResponse): Promise<void> {
   const id = randomUUID()
   const body = await readBody(message, limits.bodyBytes)
   if (body === 'aborted') return
@@ -56,6 +68,7 @@ async function answer(resources: Resources, limits: AppLimits, others: express.E
   }
   if (message.method === 'POST' && isJson11(request.contentType)) {
     const { output, error } = await serve(resources, request)
+    endIfDraining(response)
     if (error !== undefined) sendError(response, id, error)
     else sendResult(response, id, output)
     wipe(output)
@@ -63,6 +76,7 @@ async function answer(resources: Resources, limits: AppLimits, others: express.E
     return
   }
   message.incoming = request
+  response.once('close', () => { body.fill(0) })
   others(message, response)
 }
 
@@ -75,7 +89,7 @@ function incoming(id: string, message: IncomingMessage, body: Buffer): IncomingR
   }
 }
 
-function expressApp(resources: Resources): express.Express {
+function expressApp(resources: Resources, endIfDraining: Listener['endIfDraining']): express.Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -86,21 +100,23 @@ function expressApp(resources: Resources): express.Express {
     if (request === undefined) return next()
     const byGet = message.method === 'GET' && /[?&]Action=/.test(request.url)
     if (!byGet && !(message.method === 'POST' && isForm(request.contentType))) return next()
-    await answerSts(resources, request, byGet ? request.url.slice(request.url.indexOf('?') + 1) : request.body, response)
+    const { query, output, error } = await askSts(resources, request, byGet ? request.url.slice(request.url.indexOf('?') + 1) : request.body)
+    endIfDraining(response)
+    if (error !== undefined) sendQueryError(response, request.id, query instanceof KmsError ? undefined : query, error)
+    else if (!(query instanceof KmsError)) sendQueryResult(response, request.id, query, output)
   })
   app.use(async (message: Carried & express.Request, response) => {
     if (message.incoming !== undefined) await serveUnreadable(resources, message.incoming, 'UnknownOperationException')
+    endIfDraining(response)
     sendUnknownProtocol(response, message.incoming?.id ?? randomUUID())
   })
   return app
 }
 
-async function answerSts(resources: Resources, request: IncomingRequest, source: Buffer | string, response: ServerResponse): Promise<void> {
+async function askSts(resources: Resources, request: IncomingRequest, source: Buffer | string) {
   const query = readSts(source)
   const call: StsCall = query instanceof KmsError ? { unreadable: query } : { ...query, unknown: unknownAction(query) }
-  const { output, error } = await serveSts(resources, request, call)
-  if (error !== undefined) sendQueryError(response, request.id, query instanceof KmsError ? undefined : query, error)
-  else if (!(query instanceof KmsError)) sendQueryResult(response, request.id, query, output)
+  return { query, ...await serveSts(resources, request, call) }
 }
 
 function readSts(source: Buffer | string): QueryRequest | KmsError {

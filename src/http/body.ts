@@ -11,23 +11,32 @@ export function readBody(message: IncomingMessage, limitBytes: number): Promise<
     }
     const chunks: Buffer[] = []
     let length = 0
+    // The body of an Encrypt holds the plaintext: what is not handed on is wiped here, what is, after the answer.
+    const forget = (): void => { for (const chunk of chunks) chunk.fill(0) }
     message.on('data', (chunk: Buffer) => {
       length += chunk.length
       if (length > limitBytes) {
         message.removeAllListeners('data')
         message.pause()
+        forget()
+        chunk.fill(0)
         resolve('too-large')
       } else chunks.push(chunk)
     })
     message.on('end', () => {
-      const [only] = chunks
-      if (chunks.length === 1 && only !== undefined) return resolve(only)
-      const whole = Buffer.concat(chunks)
-      // The body of an Encrypt holds the plaintext: of two copies one is wiped here, the other after the answer.
-      for (const chunk of chunks) chunk.fill(0)
+      // From here on the bytes are the caller's, also when the client goes away.
+      const received = chunks.splice(0)
+      const [only] = received
+      if (received.length === 1 && only !== undefined) return resolve(only)
+      const whole = Buffer.concat(received)
+      for (const chunk of received) chunk.fill(0)
       resolve(whole)
     })
-    message.on('error', () => { resolve('aborted') })
-    message.on('aborted', () => { resolve('aborted') })
+    const aborted = (): void => {
+      forget()
+      resolve('aborted')
+    }
+    message.on('error', aborted)
+    message.on('aborted', aborted)
   })
 }

@@ -11,7 +11,7 @@ import { transaction, type Db } from '../store/database.ts'
 import { lockKey } from '../store/keys.ts'
 import type { RequestEvent } from './event.ts'
 import type { Resources } from './resources.ts'
-import { wipe } from './wipe.ts'
+import { wipe } from '../shape/wipe.ts'
 
 export interface Task {
   readonly operation: Operation
@@ -21,10 +21,9 @@ export interface Task {
 }
 
 /** The answer, recorded. @throws what the handler throws; JournalUnavailable, DatabaseError, HsmUnavailable */
-export async function perform(resources: Resources, { operation, ...task }: Task, event: RequestEvent): Promise<Output> {
-  const given = {
-    ...task, locale: { region: resources.region, accountId: task.caller.accountId }, notes: event.notes, settings: resources.settings,
-  }
+export async function perform(resources: Resources, task: Task, event: RequestEvent): Promise<Output> {
+  const { operation, input, caller, keys } = task
+  const given = { input, caller, keys, locale: { region: resources.region, accountId: caller.accountId }, notes: event.notes, settings: resources.settings }
   switch (operation.kind) {
     case 'read': {
       const output = await operation.handle({ ...given, db: resources.pool })
@@ -32,26 +31,32 @@ export async function perform(resources: Resources, { operation, ...task }: Task
       return output
     }
     case 'use': {
-      if (skipsCiphertext(task.input)) throw dryRunSucceeded()
+      if (skipsCiphertext(input)) throw dryRunSucceeded()
       const output = await operation.handle({ ...given, hsm: resources.hsm })
       // A dry run does all of it and answers nothing: a wrong ciphertext must fail as it would without.
-      if (task.input.DryRun === true) {
+      if (input.DryRun === true) {
         wipe(output)
         throw dryRunSucceeded()
       }
-      await event.record()
+      try {
+        await event.record()
+      } catch (unrecorded) {
+        // No audit, no answer: what the HSM opened goes no further.
+        wipe(output)
+        throw unrecorded
+      }
       return output
     }
     case 'write': {
       const done = await transaction(resources.pool, async tx => {
-        await lockKeys(tx, operation, task.keys)
+        await lockKeys(tx, operation, keys)
         const output = await operation.handle({ ...given, tx })
         const entries = event.entries()
         await insertRecord(tx, resources.transactions, entries)
         return { output, recorded: entries.length }
       })
       resources.metrics.audit.recorded(done.recorded)
-      forget(resources, operation, task)
+      forget(resources, task)
       return done.output
     }
     case 'provision':
@@ -79,7 +84,7 @@ async function lockKeys(tx: Db, operation: Operation, keys: Task['keys']): Promi
 }
 
 /** This process reads its own writes at once; the others hear of them through Postgres. */
-function forget({ cache }: Resources, operation: Operation, { keys, input, caller }: Omit<Task, 'operation'>): void {
+function forget({ cache }: Resources, { operation, keys, input, caller }: Task): void {
   for (const { key } of Object.values(keys)) cache.forget(`key ${key.id}`)
   const alias = operation.alias === undefined ? undefined : input[operation.alias.member]
   if (typeof alias === 'string') cache.forget(`alias ${caller.accountId} ${alias}`)

@@ -12,7 +12,7 @@ import { findOperation, requireBuilt } from './find.ts'
 import { perform } from './perform.ts'
 import { resolve } from './resolve.ts'
 import type { Answer, IncomingRequest, Resources } from './resources.ts'
-import { wipe } from './wipe.ts'
+import { wipe } from '../shape/wipe.ts'
 
 /** Serves a request; never rejects. */
 export async function serve(resources: Resources, request: IncomingRequest): Promise<Answer<Output>> {

@@ -8,6 +8,7 @@ import { isObject } from './json.ts'
 import type { JsonObject } from './json.ts'
 import { bare } from './shape.ts'
 import type { ListShape, ScalarShape, Shape, Shapes } from './shape.ts'
+import { wipe } from './wipe.ts'
 
 /** JSON value, neither null nor undefined → typed value. Throws SerializationException. */
 export type Convert = (value: unknown) => unknown
@@ -48,9 +49,15 @@ export function structureConverter(shapes: Shapes): (value: unknown) => JsonObje
     if (Array.isArray(value)) throw unexpected(value)
     if (!isObject(value)) throw new KmsError('SerializationException', 'Expected null')
     const input: Record<string, unknown> = {}
-    for (const { name, convert } of members) {
-      const member = value[name]
-      if (member !== undefined && member !== null) input[name] = convert(member)
+    try {
+      for (const { name, convert } of members) {
+        const member = value[name]
+        if (member !== undefined && member !== null) input[name] = convert(member)
+      }
+    } catch (refusal) {
+      // A plaintext may have been decoded before the member that is wrong.
+      wipe(input)
+      throw refusal
     }
     return input
   }
@@ -115,7 +122,10 @@ function toTimestamp(value: unknown): Date {
 function toBlob(value: unknown): Buffer {
   if (typeof value !== 'string') throw unexpected(value, 'a Blob')
   const bytes = Buffer.from(value, 'base64')
-  if (bytes.toString('base64') !== value) throw unexpected(value, 'a Blob')
+  if (bytes.toString('base64') !== value) {
+    bytes.fill(0)
+    throw unexpected(value, 'a Blob')
+  }
   return bytes
 }
 

@@ -4,6 +4,7 @@ import { constraintsOf } from './constrain.ts'
 import { structureConverter } from './convert.ts'
 import { readObject } from './json.ts'
 import type { Infer, Shapes } from './shape.ts'
+import { wipe } from './wipe.ts'
 
 export interface Parser<Input> {
   /** The bytes of a JSON body → input. Throws SerializationException or, for all violations at once, ValidationException. */
@@ -17,7 +18,12 @@ export function compile<const Members extends Shapes>(shapes: Members): Parser<I
   const constrain = constraintsOf(shapes)
   const accept = (value: unknown): Infer<Members> => {
     const input = convert(value)
-    constrain(input)
+    try {
+      constrain(input)
+    } catch (refusal) {
+      wipe(input)
+      throw refusal
+    }
     // convert and constrain read the same shapes that Infer reads; no type can follow them through a table.
     return input as Infer<Members>
   }
