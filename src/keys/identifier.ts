@@ -19,6 +19,9 @@ export type KeyReference =
 export const newKeyId = (): string => randomUUID()
 export const keyArn = (region: string, accountId: string, keyId: string): string => `arn:aws:kms:${region}:${accountId}:key/${keyId}`
 export const aliasArn = (region: string, accountId: string, name: string): string => `arn:aws:kms:${region}:${accountId}:${name}`
+const aliasPattern = /^alias\/[a-zA-Z0-9/_-]{1,250}$/
+/** Whether an alias can have this name, `alias/` included: AWS's pattern without the colon, which the service refuses. */
+export const isAliasName = (text: string): boolean => aliasPattern.test(text)
 export const isKeyId = (text: string): boolean => uuid.test(text) || multiRegionId.test(text)
 
 /** The 16 bytes of a key id as they stand in ciphertexts and material rows. */

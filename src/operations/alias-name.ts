@@ -1,5 +1,6 @@
 // Rules for alias names beyond the pattern of the model.
 import { KmsError } from '../errors.ts'
+import { isAliasName } from '../keys/identifier.ts'
 
 /** @throws ValidationException, NotAuthorizedException, InvalidAliasNameException */
 export function checkAliasName(name: string): void {
@@ -9,5 +10,5 @@ export function checkAliasName(name: string): void {
   // Reserved for aliases that AWS services make; AWS says nothing more.
   if (name.startsWith('alias/aws/')) throw new KmsError('NotAuthorizedException')
   // The model's pattern lets a colon and a bare prefix pass; the service does not.
-  if (!/^alias\/[a-zA-Z0-9/_-]+$/.test(name)) throw new KmsError('InvalidAliasNameException', 'The request was rejected because the specified alias name is not valid.')
+  if (!isAliasName(name)) throw new KmsError('InvalidAliasNameException', 'The request was rejected because the specified alias name is not valid.')
 }

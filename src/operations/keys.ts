@@ -11,6 +11,7 @@ import { boolean, enumeration, list, required, text } from '../shape/shape.ts'
 import { countKeys, insertKey, listKeys } from '../store/keys.ts'
 import { putKeyPolicy } from '../store/policies.ts'
 import { putTags } from '../store/tags.ts'
+import { checkDescription } from './description.ts'
 import { customKeyStoreId, description, grantTokens, keyId, limit, listedKeySpecs, listedKeyUsages, marker, policy } from './members.ts'
 import { keyMetadata } from './metadata.ts'
 import { from, operation } from './operation.ts'
@@ -46,6 +47,7 @@ export const CreateKey = operation({
   audit: ['Policy', 'Description', 'KeyUsage', 'CustomerMasterKeySpec', 'KeySpec', 'Origin', 'CustomKeyStoreId', 'BypassPolicyLockoutSafetyCheck', 'Tags', 'MultiRegion', 'XksKeyId'],
   check(input) {
     usageOf(input)
+    checkDescription(input.Description)
     readTags(input.Tags)
     refuseUnbuilt(input)
   },

@@ -3,6 +3,7 @@
 import { required } from '../shape/shape.ts'
 import type { KeyState } from '../keys/state.ts'
 import { updateKeyDescription, updateKeyState } from '../store/keys.ts'
+import { checkDescription } from './description.ts'
 import { description, keyId } from './members.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
 
@@ -42,6 +43,9 @@ export const UpdateKeyDescription = operation({
   needs: { key: need('kms:UpdateKeyDescription', ['Enabled', 'Disabled', 'PendingImport', 'Unavailable', 'Creating', 'Updating']) },
   readOnly: false,
   audit: ['Description'],
+  check({ Description }) {
+    checkDescription(Description)
+  },
   async handle({ input, keys, tx, notes }) {
     await updateKeyDescription(tx, keys.key.key.id, input.Description)
     notes.responseElements = { keyId: keys.key.key.arn }

@@ -5,7 +5,9 @@ import { userArn } from '../identity/caller.ts'
 import type { Db } from '../store/database.ts'
 import { findAccounts, findUsers } from '../store/identities.ts'
 
-const userPattern = /^arn:aws:iam::([0-9]{12}):user\/(?:.*\/)?([^/]+)$/
+const userPattern = /^arn:aws:iam::([0-9]{12}):user\/(?:.*\/)?([^/]+)$/s
+/** IAM's pattern; no user has another name, and Postgres takes no NUL. */
+const userName = /^[\w+=,.@-]{1,64}$/
 
 /** @throws MalformedPolicyDocumentException with AWS's text */
 export async function requirePrincipals(db: Db, arns: ReadonlySet<string>): Promise<void> {
@@ -15,7 +17,7 @@ export async function requirePrincipals(db: Db, arns: ReadonlySet<string>): Prom
   })
   if (named.length === 0) return
   const held = new Set(await findAccounts(db, [...new Set(named.map(user => user.accountId))]))
-  const existing = new Set((await findUsers(db, named)).map(user => userArn(user.accountId, user.path, user.name)))
+  const existing = new Set((await findUsers(db, named.filter(({ name }) => userName.test(name)))).map(user => userArn(user.accountId, user.path, user.name)))
   if (named.some(({ arn, accountId }) => held.has(accountId) && !existing.has(arn))) {
     throw new KmsError('MalformedPolicyDocumentException', 'Policy contains a statement with one or more invalid principals.')
   }

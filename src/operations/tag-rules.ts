@@ -13,6 +13,8 @@ export function readTags(tags: readonly { readonly TagKey: string; readonly TagV
   for (const { TagKey, TagValue } of tags ?? []) {
     // AWS compares the prefix without regard to case: "AWS:" is reserved too.
     if (TagKey.toLowerCase().startsWith('aws:')) throw new KmsError('TagException', 'Tags beginning with aws: are reserved')
+    // Postgres cannot keep a NUL. The text is that of the exception's documentation.
+    if (TagKey.includes('\0') || TagValue.includes('\0')) throw new KmsError('TagException', 'The request was rejected because one or more tags are not valid.')
     if (read.has(TagKey)) throw new KmsError('TagException', 'Duplicate tag keys')
     read.set(TagKey, TagValue)
   }

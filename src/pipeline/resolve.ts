@@ -3,7 +3,7 @@
 import type { Caller } from '../identity/caller.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import { parseCiphertext, type CiphertextHeader } from '../keys/ciphertext.ts'
-import { aliasArn, isKeyId, keyArn, keyIdBytes, keyIdFromBytes, parseKeyReference, type KeyReference, type Locale } from '../keys/identifier.ts'
+import { aliasArn, isAliasName, isKeyId, keyArn, keyIdBytes, keyIdFromBytes, parseKeyReference, type KeyReference, type Locale } from '../keys/identifier.ts'
 import { KmsError } from '../errors.ts'
 import type { KeyNeed, Operation, ParsedInput } from '../operations/operation.ts'
 import type { Resources } from './resources.ts'
@@ -65,6 +65,8 @@ function headerOf(blob: Buffer): CiphertextHeader | undefined {
 
 async function keyIdOf({ cache }: Resources, reference: KeyReference): Promise<string | undefined> {
   if (reference.kind === 'key') return reference.keyId
+  // What no alias can be called is not asked for: Postgres takes no NUL, and the cache need not remember it.
+  if (!isAliasName(reference.name)) return undefined
   const found = cache.alias(reference.accountId, reference.name)
   return found instanceof Promise ? await found : found
 }

@@ -1,12 +1,22 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KmsError } from '../../src/errors.ts'
-import { aliasArn, isKeyId, keyArn, keyIdBytes, keyIdFromBytes, newKeyId, parseKeyReference } from '../../src/keys/identifier.ts'
+import { aliasArn, isAliasName, isKeyId, keyArn, keyIdBytes, keyIdFromBytes, newKeyId, parseKeyReference } from '../../src/keys/identifier.ts'
 
 const locale = { region: 'onprem-1', accountId: '111122223333' }
 const id = 'd3adbeef-0123-4567-89ab-cdef01234567'
 const multiRegion = 'mrk-00112233445566778899aabbccddeeff'
 const other = '999988887777'
+
+describe('isAliasName', () => {
+  it.each(['alias/a', 'alias/a/b_C-9', 'alias/aws/s3', `alias/${'a'.repeat(250)}`])('takes %s', name => {
+    expect(isAliasName(name)).toBe(true)
+  })
+
+  it.each(['alias/', 'a', 'Alias/a', 'alias/a:b', 'alias/a b', 'alias/\0', 'alias/a\n', 'alias/\u00e9', `alias/${'a'.repeat(251)}`])('refuses %j', name => {
+    expect(isAliasName(name)).toBe(false)
+  })
+})
 
 describe('parseKeyReference', () => {
   it.each([

@@ -21,6 +21,12 @@ function refusal(marker: string, of: readonly string[] = listing): unknown {
 
 const invalid = expect.objectContaining({ code: 'InvalidMarkerException', text: undefined }) as unknown
 
+describe('a marker', () => {
+  it('with a NUL in its id is refused, however well it was made', () => {
+    expect(refusal(markerAfter('a\0b'))).toEqual(invalid)
+  })
+})
+
 describe('a page', () => {
   it('is the last one when nothing was found behind it, and then has no marker', () => {
     expect(cutPage(listing, ['a', 'b'], 2, same)).toEqual({ entries: ['a', 'b'], more: { Truncated: false } })

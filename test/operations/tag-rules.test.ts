@@ -34,6 +34,12 @@ describe('readTags', () => {
     expect(refusal(named(name))).toBeUndefined()
   })
 
+  it('refuses a NUL in a name and in a value', () => {
+    const refused = ['TagException', 'The request was rejected because one or more tags are not valid.']
+    expect(refusal(named('a\0b'))).toEqual(refused)
+    expect(refusal([{ TagKey: 'a', TagValue: '\0' }])).toEqual(refused)
+  })
+
   it('refuses a name twice, also with two values', () => {
     expect(refusal([{ TagKey: 'a', TagValue: '1' }, { TagKey: 'b', TagValue: '' }, { TagKey: 'a', TagValue: '2' }])).toEqual(['TagException', 'Duplicate tag keys'])
   })
