@@ -7,6 +7,9 @@ export const keyStates = [
 ] as const
 export type KeyState = (typeof keyStates)[number]
 
+/** The states in which a key encrypts, decrypts and makes data keys. Updating is a multi-Region key whose primary is being moved. */
+export const usable = ['Enabled', 'Updating'] as const satisfies readonly KeyState[]
+
 const phrases: Readonly<Record<Exclude<KeyState, 'Enabled' | 'Disabled'>, string>> = {
   Creating: 'is creating.',
   PendingDeletion: 'is pending deletion.',

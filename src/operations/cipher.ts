@@ -3,6 +3,7 @@ import { KmsError } from '../errors.ts'
 import { invalidCiphertext, parseCiphertext } from '../keys/ciphertext.ts'
 import { encodeContext } from '../keys/context.ts'
 import type { SealedMaterial } from '../keys/material.ts'
+import { usable } from '../keys/state.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import { currentOf } from './current-material.ts'
 import { required } from '../shape/shape.ts'
@@ -18,7 +19,7 @@ export const Encrypt = operation({
   },
   needs: {
     key: {
-      key: from('KeyId'), permission: 'kms:Encrypt', usage: 'ENCRYPT_DECRYPT', algorithm: 'EncryptionAlgorithm', states: ['Enabled'],
+      key: from('KeyId'), permission: 'kms:Encrypt', usage: 'ENCRYPT_DECRYPT', algorithm: 'EncryptionAlgorithm', states: usable,
       aliases: true, otherAccounts: true, grantable: true, context: 'EncryptionContext',
     },
   },
@@ -41,7 +42,7 @@ export const Decrypt = operation({
   },
   needs: {
     key: {
-      key: fromCiphertext('CiphertextBlob', 'KeyId'), permission: 'kms:Decrypt', usage: 'ENCRYPT_DECRYPT', algorithm: 'EncryptionAlgorithm', states: ['Enabled'],
+      key: fromCiphertext('CiphertextBlob', 'KeyId'), permission: 'kms:Decrypt', usage: 'ENCRYPT_DECRYPT', algorithm: 'EncryptionAlgorithm', states: usable,
       aliases: true, otherAccounts: true, grantable: true, context: 'EncryptionContext',
     },
   },
@@ -71,11 +72,11 @@ export const ReEncrypt = operation({
   needs: {
     source: {
       key: fromCiphertext('CiphertextBlob', 'SourceKeyId'), permission: 'kms:ReEncryptFrom', usage: 'ENCRYPT_DECRYPT', algorithm: 'SourceEncryptionAlgorithm',
-      states: ['Enabled'], aliases: true, otherAccounts: true, grantable: true, context: 'SourceEncryptionContext',
+      states: usable, aliases: true, otherAccounts: true, grantable: true, context: 'SourceEncryptionContext',
     },
     destination: {
       key: from('DestinationKeyId'), permission: 'kms:ReEncryptTo', usage: 'ENCRYPT_DECRYPT', algorithm: 'DestinationEncryptionAlgorithm',
-      states: ['Enabled'], aliases: true, otherAccounts: true, grantable: true, context: 'DestinationEncryptionContext',
+      states: usable, aliases: true, otherAccounts: true, grantable: true, context: 'DestinationEncryptionContext',
     },
   },
   readOnly: true,

@@ -3,6 +3,7 @@ import { KmsError } from '../errors.ts'
 import type { Hsm } from '../hsm/hsm.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import { encodeContext, type EncryptionContext } from '../keys/context.ts'
+import { usable } from '../keys/state.ts'
 import { enumeration, integer, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
 import { dryRun, encryptionContext, grantTokens, keyId, listedKeySpecs, recipient } from './members.ts'
@@ -16,7 +17,7 @@ const numberOfBytes = integer({ min: 1, max: 1024 })
 const keySpec = enumeration(['AES_256', 'AES_128'], { listed: listedKeySpecs })
 
 const need = (permission: `kms:${string}`): KeyNeed => ({
-  key: from('KeyId'), permission, usage: 'ENCRYPT_DECRYPT', symmetric: true, states: ['Enabled'], aliases: true, otherAccounts: true, grantable: true,
+  key: from('KeyId'), permission, usage: 'ENCRYPT_DECRYPT', symmetric: true, states: usable, aliases: true, otherAccounts: true, grantable: true,
   context: 'EncryptionContext',
 })
 
