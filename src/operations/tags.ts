@@ -1,7 +1,7 @@
 // TagResource, UntagResource, ListResourceTags.
 import { KmsError } from '../errors.ts'
 import { list, required, text } from '../shape/shape.ts'
-import { deleteTags, listTags, putTags } from '../store/tags.ts'
+import { deleteTags, listTags, listTagsBehind, putTags } from '../store/tags.ts'
 import { keyId, limit, marker } from './members.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
 import { cutPage, readPage } from './paging.ts'
@@ -61,10 +61,11 @@ export const ListResourceTags = operation({
     const { key } = keys.key
     const listing = ['ListResourceTags', key.id]
     const page = readPage(listing, input.Marker, Math.min(input.Limit ?? longestPage, longestPage), longestPage)
-    // At most 50 rows, in the order of their first putting; the marker names the last one that was shown.
-    const tags = [...await listTags(db, key.id)]
-    const start = page.after === undefined ? 0 : tags.findIndex(([name]) => name === page.after) + 1
-    const { entries, more } = cutPage(listing, tags.slice(start, start + page.limit + 1), page.limit, ([name]) => name)
-    return { Tags: entries.map(([TagKey, TagValue]) => ({ TagKey, TagValue })), ...more }
+    const after = page.after ?? '0'
+    // What a marker holds is the caller's word.
+    if (!/^[0-9]{1,18}$/.test(after)) throw new KmsError('InvalidMarkerException')
+    // By place, not by name: the tag that ended the page may be gone by now.
+    const { entries, more } = cutPage(listing, await listTagsBehind(db, key.id, after, page.limit + 1), page.limit, tag => tag.place)
+    return { Tags: entries.map(({ name, value }) => ({ TagKey: name, TagValue: value })), ...more }
   },
 })

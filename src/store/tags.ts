@@ -9,6 +9,21 @@ export async function listTags(db: Db, keyId: string): Promise<Map<string, strin
   return new Map(found.map(({ tag_key, tag_value }) => [tag_key, tag_value]))
 }
 
+export interface PlacedTag {
+  readonly name: string
+  readonly value: string
+  /** Ascending in the order of first putting; of a tag that is gone it is not used again. A decimal number of at most 19 digits. */
+  readonly place: string
+}
+
+/** A page of a key's tags behind a place. */
+export async function listTagsBehind(db: Db, keyId: string, place: string, limit: number): Promise<PlacedTag[]> {
+  return await rows<PlacedTag>(db, {
+    name: 'tags.list-behind',
+    text: 'SELECT tag_key AS name, tag_value AS value, position AS place FROM tags WHERE key_id = $1 AND position > $2 ORDER BY position LIMIT $3',
+  }, [keyId, place, limit])
+}
+
 /** Adds tags and changes the values of those that are there, which keep their place. */
 export async function putTags(db: Db, keyId: string, tags: ReadonlyMap<string, string>): Promise<void> {
   await changed(db, {
