@@ -55,7 +55,7 @@ function attempt(run) {
 
 /** CKA_UNWRAP_TEMPLATE by way of koffi: pkcs11js gives uninitialised pointers for nested attributes. */
 function unwrapTemplate(handle) {
-  const CkAttribute = koffi.struct('CK_ATTRIBUTE', { type: 'unsigned long', pValue: 'void *', ulValueLen: 'unsigned long' })
+  const CkAttribute = koffi.struct({ type: 'unsigned long', pValue: 'void *', ulValueLen: 'unsigned long' })
   const getAttributeValue = koffi.load(library).func('C_GetAttributeValue', 'unsigned long', ['unsigned long', 'unsigned long', koffi.inout(koffi.pointer(CkAttribute)), 'unsigned long'])
   const size = koffi.sizeof(CkAttribute)
   const read = inner => {
