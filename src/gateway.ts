@@ -9,6 +9,8 @@ import { TransactionWriter } from './audit/transaction.ts'
 import { Cache, type CacheState } from './cache/cache.ts'
 import type { Config } from './config.ts'
 import { Effects, type EffectStep } from './effects/apply.ts'
+import { countedHsm } from './effects/counted-hsm.ts'
+import { Invocations, type InvocationLimits } from './effects/invocations.ts'
 import { Reconciler } from './effects/reconcile.ts'
 import { HsmClient, type AgentAddress } from './hsm/client.ts'
 import { observeAnswer } from './hsm/observe.ts'
@@ -20,7 +22,7 @@ import { stsOperations } from './sts/table.ts'
 import { openPool, poolLimits, type Pool } from './store/database.ts'
 import { listServiceKeys, sealPurpose } from './store/domain.ts'
 import type { Log } from './telemetry/log.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { snapshot, type MetricSnapshot } from './telemetry/snapshot.ts'
 
 /** Keys, aliases and callers kept, each. */
@@ -35,6 +37,8 @@ export interface GatewayOptions {
   readonly agent: AgentAddress | null
   /** For the crash suite: called where a crash would hurt. */
   readonly step?: (name: EffectStep) => void
+  /** For tests of the bound of AES-GCM: lower limits. */
+  readonly limits?: Partial<InvocationLimits>
 }
 
 export interface Gateway {
@@ -47,23 +51,12 @@ export interface Gateway {
 }
 
 /** Resolves when requests are served. @throws StartError, DatabaseError */
-export async function openGateway({ config, log, version, agent, step }: GatewayOptions): Promise<Gateway> {
+export async function openGateway({ config, log, version, agent, step, limits }: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics({ version, operations: [...operations.keys(), ...stsOperations.keys()], tokens: config.hsm.tokens.map(token => token.label) })
   const pool = openPool(config.database.url, { ...poolLimits, connections: config.database.poolSize }, err => { log.warn({ err }, 'an idle Postgres connection broke') })
   const hsm = new HsmClient({ observe: observeAnswer(metrics.hsm) })
   hsm.setAgent(agent)
-  const cache = new Cache({
-    pool, url: config.database.url, maxStaleMs: config.cache.maxStaleSeconds * 1000, limit: cacheLimit,
-    on: {
-      hit: kind => { metrics.cache.hit(kind) },
-      miss: kind => { metrics.cache.miss(kind) },
-      state: state => {
-        metrics.cache.bypassed(state !== 'live')
-        log.info({ state }, 'the cache changed its state')
-      },
-      fault: err => { log.warn({ err }, 'LISTEN has no connection') },
-    },
-  })
+  const cache = openCache({ config, log, pool, metrics })
   const journal = await openJournal({
     directory: config.audit.directory, writer: randomUUID(), segmentBytes: config.audit.segmentBytes, segments: config.audit.segments, metrics: metrics.audit,
   })
@@ -71,11 +64,12 @@ export async function openGateway({ config, log, version, agent, step }: Gateway
   shipper.adopt(await recover(config.audit.directory, new Set()))
   const transactions = new TransactionWriter()
   const effects = new Effects({ pool, hsm, transactions, recorded: count => { metrics.audit.recorded(count) }, ...(step === undefined ? {} : { step }) })
+  const invocations = openInvocations({ log, pool, metrics, effects, limits })
   const reconciler = new Reconciler({ pool, effects, log })
   const server = createApp({
     region: config.region,
-    settings: { residency: config.keys.residency, keyQuota: config.keys.quota },
-    pool, cache, hsm, effects, journal, transactions,
+    settings: { residency: config.keys.residency, cipherMode: config.keys.cipherMode, keyQuota: config.keys.quota },
+    pool, cache, hsm: countedHsm(hsm, invocations), effects, journal, transactions,
     signingKeys: new SigningKeys({ hsm, serviceKey: version => serviceKeyOf(pool, version) }),
     gate: new Gate(), metrics, log, now: () => new Date(),
   }, { bodyBytes: config.http.bodyLimitBytes, connections: config.http.maxConnections })
@@ -101,6 +95,7 @@ export async function openGateway({ config, log, version, agent, step }: Gateway
       await closed
       clearTimeout(cutOff)
       await reconciler.close()
+      await invocations.close()
       hsm.close()
       // Ships what it can of the journal, and closes it.
       await shipper.close(drainMilliseconds)
@@ -109,6 +104,45 @@ export async function openGateway({ config, log, version, agent, step }: Gateway
       metrics.close()
     },
   }
+}
+
+interface CacheParts {
+  readonly config: Config
+  readonly log: Log
+  readonly pool: Pool
+  readonly metrics: Metrics
+}
+
+function openCache({ config, log, pool, metrics }: CacheParts): Cache {
+  return new Cache({
+    pool, url: config.database.url, maxStaleMs: config.cache.maxStaleSeconds * 1000, limit: cacheLimit,
+    on: {
+      hit: kind => { metrics.cache.hit(kind) },
+      miss: kind => { metrics.cache.miss(kind) },
+      state: state => {
+        metrics.cache.bypassed(state !== 'live')
+        log.info({ state }, 'the cache changed its state')
+      },
+      fault: err => { log.warn({ err }, 'LISTEN has no connection') },
+    },
+  })
+}
+
+interface InvocationParts extends Omit<CacheParts, 'config'> {
+  readonly effects: Effects
+  readonly limits: Partial<InvocationLimits> | undefined
+}
+
+function openInvocations({ log, pool, metrics, effects, limits }: InvocationParts): Invocations {
+  return new Invocations({
+    ...(limits === undefined ? {} : { limits }), pool, succeed: backing => effects.addBacking(backing),
+    on: {
+      leased: (count, share) => { metrics.invocations.leased(count, share) },
+      unleased: () => { metrics.invocations.unleased() },
+      succeeded: () => { metrics.invocations.succeeded() },
+      fault: err => { log.warn({ err }, 'invocations could not be booked, or a backing key not be made') },
+    },
+  })
 }
 
 async function serviceKeyOf(pool: Pool, version: number) {

@@ -8,8 +8,10 @@ import type { MaterialPlan } from '../hsm/hsm.ts'
 import type { SealedMaterial } from '../keys/material.ts'
 import { transaction, type Db, type Pool } from '../store/database.ts'
 import { deleteIntent, insertIntent, type Intent } from '../store/intents.ts'
-import { updateCurrentMaterial } from '../store/keys.ts'
-import { confirmMaterial, insertMaterial } from '../store/materials.ts'
+import type { BackingName } from '../store/invocations.ts'
+import { lockKey, updateCurrentMaterial } from '../store/keys.ts'
+import { confirmMaterial, findMaterial, insertMaterial, newestBacking } from '../store/materials.ts'
+import { newCkaId } from './cka-id.ts'
 import { decodePayload, encodePayload } from './payload.ts'
 
 /** Longer than the longest call into the HSM: two processes must never make the same resident object at once. */
@@ -62,6 +64,20 @@ export class Effects {
     return output
   }
 
+  /** Gives a material its next backing key, unless it has one already: a new key under the same material id. */
+  async addBacking({ keyId, materialId, backing }: BackingName): Promise<void> {
+    const intent = await transaction(this.#options.pool, async tx => {
+      // The key's row is the lock: of two gateways that reach the bound at once, the second finds what the first has planned.
+      await lockKey(tx, keyId)
+      const former = await findMaterial(tx, keyId, materialId, backing)
+      if (former === undefined || (await newestBacking(tx, keyId, materialId) ?? 0) > backing) return undefined
+      const plan: MaterialPlan = { ...former.plan, backing: backing + 1, ckaId: newCkaId(former.plan.residency) }
+      await insertMaterial(tx, plan)
+      return await insertIntent(tx, { id: randomUUID(), kind: 'add-backing', keyId, payload: encodePayload({ plan, entries: [] }) }, leaseMilliseconds)
+    })
+    if (intent !== undefined) await this.apply(intent, false)
+  }
+
   /** Carries out one claimed intent. `again`: an earlier attempt may have got as far as the HSM. Safe to repeat. */
   async apply(intent: Intent, again: boolean): Promise<void> {
     const { plan, entries } = decodePayload(intent.payload)
@@ -69,10 +85,11 @@ export class Effects {
     // A crash from here on leaves a resident object that its intent names by CKA_ID, or a wrapped key that nobody holds.
     this.#options.step?.('after hsm')
     const recorded = await transaction(this.#options.pool, async tx => {
-      const confirmed = await confirmMaterial(tx, material, null) && await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
+      const confirmed = await confirmMaterial(tx, material, null)
+      if (confirmed && intent.kind === 'create-material') await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
       // Whoever confirms first is right; for the others there is nothing left to do.
       const first = await deleteIntent(tx, intent.id) && confirmed
-      if (first) await insertRecord(tx, this.#options.transactions, entries)
+      if (first && entries.length > 0) await insertRecord(tx, this.#options.transactions, entries)
       this.#options.step?.('in tx2')
       return first ? entries.length : 0
     })

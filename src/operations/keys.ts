@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { defaultKeyPolicy } from '../authz/default-policy.ts'
 import { refuseLockout } from '../authz/lockout.ts'
 import { compilePolicy } from '../authz/policy.ts'
+import { newCkaId } from '../effects/cka-id.ts'
 import { KmsError } from '../errors.ts'
 import { keyArn, newKeyId } from '../keys/identifier.ts'
 import type { Key } from '../keys/key.ts'
@@ -70,7 +71,7 @@ export const CreateKey = operation({
     const materialId = randomBytes(32)
     await plan({
       accountId: key.accountId, region: key.region, keyId: id, materialId, backing: 1, origin: key.origin, spec, usage,
-      cipherMode: 'direct', residency: settings.residency, ckaId: settings.residency === 'resident' ? randomBytes(16) : Buffer.alloc(16),
+      cipherMode: settings.cipherMode, residency: settings.residency, ckaId: newCkaId(settings.residency),
     })
     // What the key will be once its material is confirmed: the answer leaves only then.
     const made: Key = { ...key, state: 'Enabled', currentMaterialId: materialId }

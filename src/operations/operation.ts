@@ -4,6 +4,7 @@
 import type { Caller } from '../identity/caller.ts'
 import type { Hsm, MaterialPlan } from '../hsm/hsm.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
+import type { MaterialMode } from '../keys/ciphertext.ts'
 import type { Locale } from '../keys/identifier.ts'
 import type { KeyUsage } from '../keys/spec.ts'
 import type { KeyState } from '../keys/state.ts'
@@ -64,6 +65,7 @@ interface Given<Input, Keys extends string> {
 /** Settings that operations depend on. */
 export interface Settings {
   readonly residency: 'wrapped' | 'resident'
+  readonly cipherMode: MaterialMode
   /** Keys an account may have. */
   readonly keyQuota: number
 }

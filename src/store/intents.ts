@@ -2,7 +2,7 @@
 // holds a claim on it for a while; when the claim runs out (a crash, a hang) the next one takes over and rolls it forward.
 import { changed, row, rows, type Db } from './database.ts'
 
-export type IntentKind = 'create-material'
+export type IntentKind = 'create-material' | 'add-backing'
 
 export interface NewIntent {
   /** UUID. */

@@ -52,6 +52,14 @@ export async function findMaterial(db: Db, keyId: string, materialId: Buffer, ba
   return { plan: planOf(found), sealed: sealedOf(found), spki: found.spki }
 }
 
+/** The highest backing number of a material, confirmed or not. */
+export async function newestBacking(db: Db, keyId: string, materialId: Buffer): Promise<number | undefined> {
+  const found = await row<{ newest: number | null }>(db, {
+    name: 'materials.newest', text: 'SELECT max(backing) AS newest FROM materials WHERE key_id = $1 AND material_id = $2',
+  }, [keyId, materialId])
+  return found?.newest ?? undefined
+}
+
 /**
  * Stores what the HSM made for a material that was inserted before: blob, domain, MAC, public key (SubjectPublicKeyInfo in DER, null
  * for symmetric keys). Resolves to false when it is confirmed already (then the first answer stands) or gone.

@@ -56,6 +56,7 @@ export function createMetrics({ version, operations, tokens }: MetricsOptions) {
     hsm: hsmMetrics(declare, oneOf(tokens, 'other')),
     cache: cacheMetrics(declare),
     audit: auditMetrics(declare),
+    invocations: invocationMetrics(declare),
     database: databaseMetrics(declare),
     /** Reads what is measured only when asked for: memory, CPU, event loop. */
     collect: () => nodejs.read(),
@@ -187,6 +188,27 @@ function auditMetrics(declare: Declare) {
     },
     failing: (is: boolean) => failing.set(is ? 1 : 0),
     shipFailed: () => shipFailures.inc(),
+  }
+}
+
+function invocationMetrics(declare: Declare) {
+  const leased = declare.counter('kms_invocations_leased_total', 'AES-GCM invocations booked in Postgres for keys in direct mode.')
+  const unleased = declare.counter('kms_invocations_unleased_total', 'Encryptions without a booked invocation, while Postgres was away.')
+  const succeeded = declare.counter('kms_backing_keys_total', 'Backing keys made because their predecessor neared the bound of AES-GCM.')
+  const share = declare.gauge('kms_backing_key_use_ratio', 'Most that any backing key has gone on the way to its succession (1).', 'max')
+  let most = 0
+  return {
+    leased(count: number, ofSuccession: number) {
+      leased.inc(count)
+      most = Math.max(most, ofSuccession)
+      share.set(most)
+    },
+    unleased: () => unleased.inc(),
+    succeeded() {
+      succeeded.inc()
+      most = 0
+      share.set(0)
+    },
   }
 }
 

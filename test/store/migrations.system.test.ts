@@ -27,13 +27,16 @@ afterAll(async () => {
   await Promise.all(databases.map(database => database.drop()))
 })
 
+/** All there are, in their order. */
+const names = ['0001-first', '0002-invocations']
+
 test('an empty database is refused as older until it is migrated, which is done once', async () => {
   const pool = poolOn(empty.url)
-  expect(await pendingMigrations(pool)).toEqual(['0001-first'])
+  expect(await pendingMigrations(pool)).toEqual(names)
   await expect(requireSchema(pool)).rejects.toThrow(new StartError(
-    'The database schema is older than this version of Trent: migration 0001-first has not been run; run "trent migrate" first.',
+    'The database schema is older than this version of Trent: migration 0001-first, 0002-invocations has not been run; run "trent migrate" first.',
   ))
-  expect(await migrate(empty.url)).toEqual(['0001-first'])
+  expect(await migrate(empty.url)).toEqual(names)
   expect(await pendingMigrations(pool)).toEqual([])
   await requireSchema(pool)
   expect(await migrate(empty.url)).toEqual([])
@@ -42,7 +45,7 @@ test('an empty database is refused as older until it is migrated, which is done 
 test('several processes that migrate at once wait for each other, and one does the work', async () => {
   const { url } = await kept(emptyDatabase())
   const done = await Promise.all([migrate(url), migrate(url), migrate(url)])
-  expect(done.flat()).toEqual(['0001-first'])
+  expect(done.flat()).toEqual(names)
 })
 
 test('a database that a newer version has migrated is refused, by serve and by migrate', async () => {

@@ -1,4 +1,5 @@
 -- 0001-first
+-- 0002-invocations
 
 CREATE TABLE access_keys
   id text NOT NULL
@@ -87,9 +88,19 @@ CREATE TABLE intents
   payload jsonb NOT NULL
   claimed_until timestamp with time zone NOT NULL
   created_at timestamp with time zone NOT NULL DEFAULT now()
-  CONSTRAINT intents_kind_check CHECK ((kind = 'create-material'::text))
+  CONSTRAINT intents_kind_check CHECK ((kind = ANY (ARRAY['create-material'::text, 'add-backing'::text])))
   CONSTRAINT intents_key_id_fkey FOREIGN KEY (key_id) REFERENCES keys(id)
   CONSTRAINT intents_pkey PRIMARY KEY (id)
+  CREATE UNIQUE INDEX intents_add_backing ON public.intents USING btree (key_id) WHERE (kind = 'add-backing'::text)
+
+CREATE TABLE invocations
+  key_id text COLLATE "C" NOT NULL
+  material_id bytea NOT NULL
+  backing integer NOT NULL
+  leased bigint NOT NULL
+  CONSTRAINT invocations_leased_check CHECK ((leased > 0))
+  CONSTRAINT invocations_key_id_material_id_backing_fkey FOREIGN KEY (key_id, material_id, backing) REFERENCES materials(key_id, material_id, backing) ON DELETE CASCADE
+  CONSTRAINT invocations_pkey PRIMARY KEY (key_id, material_id, backing)
 
 CREATE TABLE key_policies
   key_id text COLLATE "C" NOT NULL

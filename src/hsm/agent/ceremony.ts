@@ -131,7 +131,7 @@ function makeCanary({ session, profile }: Ceremony, domain: Domain): DomainResul
   const { blob } = decodeMaterial(material.row)
   const key = session.unwrap(mechanisms.wrap(domain.wrapMechanism), domain.domainKey, blob, unwrapAttributes(kind, profile))
   const name = { multiRegion: false, keyId: keyIdBytes(plan.keyId), materialId: plan.materialId, backing: plan.backing } as const
-  const ciphertext = encryptBlob({ session, profile }, { handle: key, name }, encodeContext(undefined), canaryPlaintext)
+  const ciphertext = encryptBlob({ session, profile }, { handle: key, mode: 'direct', name }, encodeContext(undefined), canaryPlaintext)
   session.destroy(key)
   return { ...base64Of(material), ciphertext: ciphertext.toString('base64') }
 }

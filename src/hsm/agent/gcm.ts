@@ -1,13 +1,12 @@
 // AES-GCM in the HSM with the ciphertext format around it, and the sealing of credentials. One direction stands under the
 // other in the same order, so that the eye can compare them.
 import type { Handle } from 'pkcs11js'
-import { cipherModes, ciphertextAad, encodeHeader, invalidCiphertext, materialMode, parseCiphertext, type CiphertextHeader, type CipherMode } from '../../keys/ciphertext.ts'
+import { cipherModes, ciphertextAad, encodeHeader, invalidCiphertext, materialMode, parseCiphertext, type CipherMode } from '../../keys/ciphertext.ts'
+import { decryptDerived, encryptDerived } from './derived.ts'
+import type { NamedKey } from './named-key.ts'
 import type { GcmIv } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
-
-/** What of an authenticated row stands in the header of each of its ciphertexts. */
-export type MaterialName = Omit<CiphertextHeader, 'iv' | 'mode'>
 
 /** A session, and where its token's IVs come from. */
 export interface GcmDevice {
@@ -15,17 +14,13 @@ export interface GcmDevice {
   readonly profile: { readonly gcmIv: GcmIv }
 }
 
-/** A key open on the token, and what its ciphertexts call it. */
-export interface NamedKey {
-  readonly handle: Handle
-  readonly name: MaterialName
-}
-
 /** The mode of what a token encrypts, by where its IV comes from. */
 const modes: Readonly<Record<GcmIv, CipherMode>> = { host: 'direct', written: 'direct', appended: 'direct16' }
 
 /** A random 96-bit IV bounds a key at 2^32 messages; whoever makes it, it is random. */
-export function encryptBlob(device: GcmDevice, { handle, name }: NamedKey, context: Buffer, plaintext: Buffer): Buffer {
+export function encryptBlob(device: GcmDevice, key: NamedKey, context: Buffer, plaintext: Buffer): Buffer {
+  if (key.mode === 'derived') return encryptDerived(device.session, key, context, plaintext)
+  const { handle, name } = key
   const mode = modes[device.profile.gcmIv]
   // The AAD ends before the IV, so that it can be made before a token has made its own.
   const blank = { ...name, mode, iv: Buffer.alloc(cipherModes[mode].ivBytes) }
@@ -39,11 +34,14 @@ export function encryptBlob(device: GcmDevice, { handle, name }: NamedKey, conte
  * no second key is ever tried.
  * @throws InvalidCiphertextException before the HSM is asked; Fault from the HSM.
  */
-export function decryptBlob({ session }: GcmDevice, { handle, name }: NamedKey, context: Buffer, blob: Buffer): Buffer {
-  const { header, headerBytes, sealed } = parseCiphertext(blob)
-  const named = materialMode(header.mode) === 'direct' && header.multiRegion === name.multiRegion && header.backing === name.backing
+export function decryptBlob({ session }: GcmDevice, key: NamedKey, context: Buffer, blob: Buffer): Buffer {
+  const { handle, name } = key
+  const ciphertext = parseCiphertext(blob)
+  const { header, headerBytes, sealed } = ciphertext
+  const named = materialMode(header.mode) === key.mode && header.multiRegion === name.multiRegion && header.backing === name.backing
     && header.keyId.equals(name.keyId) && header.materialId.equals(name.materialId)
   if (!named) throw invalidCiphertext()
+  if (key.mode === 'derived') return decryptDerived(session, key, context, ciphertext)
   const iv = Buffer.from(header.iv)
   const aad = ciphertextAad(headerBytes, context)
   return session.decrypt(mechanisms.aesGcm(iv, aad), handle, sealed)

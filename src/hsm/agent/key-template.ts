@@ -23,6 +23,10 @@ const aesGcm = { keyType: pkcs11.CKK_AES, generate: mechanisms.aesKeyGen, secret
 
 const kinds: ReadonlyMap<string, KeyKind> = new Map<string, KeyKind>([
   ['SYMMETRIC_DEFAULT/ENCRYPT_DECRYPT/direct', { ...aesGcm, verbs: new Set<Verb>(['encrypt', 'decrypt', 'reencrypt', 'canary']) }],
+  ['SYMMETRIC_DEFAULT/ENCRYPT_DECRYPT/derived', {
+    keyType: pkcs11.CKK_GENERIC_SECRET, generate: mechanisms.secretKeyGen, secretBytes: 32, uses: { ...noUse, SIGN: true },
+    allowed: [pkcs11.CKM_SHA256_HMAC], verbs: new Set<Verb>(['encrypt', 'decrypt', 'reencrypt']),
+  }],
   [`SYMMETRIC_DEFAULT/${sealUsage}/direct`, { ...aesGcm, verbs: new Set<Verb>(['seal', 'unseal']) }],
 ])
 

@@ -1,21 +1,18 @@
 // The keys that are open on the token, held by the main thread's session: unwrapped as non-extractable session objects, or
 // found by CKA_ID. Sessions of one application see each other's session objects, so every worker uses these handles.
-import type { Handle } from 'pkcs11js'
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial } from '../../keys/material.ts'
 import { isAuthentic, type Domain } from './domain.ts'
 import type { Verb } from './frames.ts'
-import type { MaterialName } from './gcm.ts'
 import { keyKind, unwrapAttributes } from './key-template.ts'
 import { findResident, Refused } from './make-material.ts'
+import type { NamedKey } from './named-key.ts'
 import type { Profile } from './profile.ts'
 import { macOf } from './row-name.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 
-export interface OpenKey {
-  readonly handle: Handle
-  readonly name: MaterialName
+export interface OpenKey extends NamedKey {
   readonly verbs: ReadonlySet<Verb>
 }
 
@@ -77,7 +74,7 @@ export class KeysInUse {
       : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
     return {
-      handle, resident, verbs: kind.verbs,
+      handle, resident, verbs: kind.verbs, mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }
