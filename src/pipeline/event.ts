@@ -1,5 +1,6 @@
 // What a request leaves behind: one audit record, durable before the answer, and its metrics. Filled as the steps of serve go on,
 // so that a request that fails half-way still says who asked for what.
+import { element } from '../audit/element.ts'
 import { auditEntries, unknownIdentity, type AuditEntry, type RecordInput } from '../audit/record.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import type { KmsError } from '../errors.ts'
@@ -47,7 +48,7 @@ export class RequestEvent {
       userAgent: this.#request.userAgent,
       userIdentity: caller === undefined ? unknownIdentity(this.claimedAccessKey) : userIdentity(caller),
       requestParameters: operation === undefined || this.input === undefined ? null : requestParameters(operation, this.input),
-      responseElements: error === undefined ? (this.notes.responseElements ?? null) : null,
+      responseElements: error === undefined && this.notes.responseElements !== undefined ? element(this.notes.responseElements) as Record<string, unknown> : null,
       additionalEventData: error === undefined ? this.notes.additionalEventData : undefined,
       errorCode: error?.code,
       errorMessage: error?.text,
@@ -80,7 +81,7 @@ function requestParameters(operation: Operation, input: ParsedInput): Record<str
   const shown: [string, unknown][] = []
   for (const member of members) {
     const value = input[member]
-    if (value !== undefined) shown.push([camelCase(member), value instanceof Map ? Object.fromEntries(value) : value])
+    if (value !== undefined) shown.push([camelCase(member), element(value)])
   }
   return Object.fromEntries(shown)
 }
