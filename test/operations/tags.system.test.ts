@@ -1,5 +1,6 @@
 import { paginateListResourceTags } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { cutPage } from '../../src/operations/paging.ts'
 import { putTags } from '../../src/store/tags.ts'
 import { kms } from '../support/aws.ts'
 import { expectRefusal, openScene, success, type Json, type Reply, type Scene } from '../support/scene.ts'
@@ -177,7 +178,9 @@ describe('ListResourceTags: behaviour', () => {
     const theirs = await scene.newKey({ Tags: tags(2) }, foreign)
     const foreignMarker = success(await scene.call('ListResourceTags', { KeyId: theirs.id, Limit: 1 }, foreign)).NextMarker
     const { NextMarker: ofKeys } = success(await scene.call('ListKeys', { Limit: 1 }))
-    for (const [KeyId, Marker] of [[other, NextMarker], [one, foreignMarker], [one, ofKeys], [one, 'made up'], [one, `${NextMarker}x`]]) {
+    // Bound to the right listing by somebody who knows how, to a place that no tag can have.
+    const forged = ['x', '-1', '9'.repeat(19), '1e3'].map(place => cutPage(['ListResourceTags', one], [place, 'one more'], 1, same => same).more.NextMarker)
+    for (const [KeyId, Marker] of [[other, NextMarker], [one, foreignMarker], [one, ofKeys], [one, 'made up'], [one, `${NextMarker}x`], ...forged.map(marker => [one, marker])]) {
       expectRefusal(await scene.call('ListResourceTags', { KeyId, Marker }), 'InvalidMarkerException')
     }
   })
