@@ -75,20 +75,30 @@ function fromHeader(header: string, rawHeaders: RawHeaders): Authorization {
   }
   const amzDate = soleHeader(rawHeaders, 'x-amz-date')
   const date = amzDate ?? soleHeader(rawHeaders, 'date')
-  const missing = headerParameters.filter(name => !values.has(name)).map(name => `Authorization header requires '${name}' parameter. `)
-  if (date === undefined) missing.push("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
-  if (missing.length > 0 || date === undefined) throw incomplete(`${missing.join('')}Authorization=${header}`)
+  const credential = values.get('Credential')
+  const signedHeaders = values.get('SignedHeaders')
+  const signature = values.get('Signature')
+  if (credential === undefined || signedHeaders === undefined || signature === undefined || date === undefined) {
+    throw incomplete(`${missingParts(values, date)}Authorization=${header}`)
+  }
   const timestamp = parseTimestamp(date)
   requireAlgorithm(scheme)
   return {
     form: 'header',
-    ...parseCredential(values.get('Credential') ?? ''),
-    signedHeaders: parseSignedHeaders(values.get('SignedHeaders') ?? ''),
-    signature: parseSignature(values.get('Signature') ?? ''),
-    ...timestamp,
+    ...parseCredential(credential),
+    signedHeaders: parseSignedHeaders(signedHeaders),
+    signature: parseSignature(signature),
+    time: timestamp.time,
+    amzDate: timestamp.amzDate,
     dateHeader: amzDate === undefined ? 'date' : 'x-amz-date',
     sessionToken: soleHeader(rawHeaders, 'x-amz-security-token'),
   }
+}
+
+function missingParts(values: ReadonlyMap<string, string>, date: string | undefined): string {
+  const missing = headerParameters.filter(name => !values.has(name)).map(name => `Authorization header requires '${name}' parameter. `)
+  if (date === undefined) missing.push("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+  return missing.join('')
 }
 
 const requiredQueryParameters = ['X-Amz-Algorithm', 'X-Amz-Credential', 'X-Amz-Signature', 'X-Amz-SignedHeaders', 'X-Amz-Date']

@@ -12,8 +12,7 @@ export type RawHeaders = readonly string[]
 export function soleHeader(rawHeaders: RawHeaders, name: string): string | undefined {
   let found: string | undefined
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    const candidate = rawHeaders[index] ?? ''
-    if (candidate.length !== name.length || candidate.toLowerCase() !== name) continue
+    if (!isNamed(rawHeaders[index] ?? '', name)) continue
     if (found !== undefined) throw mismatch()
     found = canonicalValue(rawHeaders[index + 1] ?? '')
   }
@@ -26,21 +25,27 @@ export function soleHeader(rawHeaders: RawHeaders, name: string): string | undef
  * @throws InvalidSignatureException for a signed name that the request does not carry: an absent header is not an empty one.
  */
 export function canonicalHeaders(rawHeaders: RawHeaders, signedHeaders: readonly string[]): string {
-  const values = new Map<string, string>()
-  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    const name = (rawHeaders[index] ?? '').toLowerCase()
-    const value = canonicalValue(rawHeaders[index + 1] ?? '')
-    const earlier = values.get(name)
-    values.set(name, earlier === undefined ? value : `${earlier},${value}`)
-  }
   let lines = ''
   for (const name of signedHeaders) {
-    const value = values.get(name)
+    const value = joinedValue(rawHeaders, name)
     if (value === undefined) throw mismatch()
     lines += `${name}:${value}\n`
   }
   return lines
 }
+
+function joinedValue(rawHeaders: RawHeaders, name: string): string | undefined {
+  let joined: string | undefined
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    if (!isNamed(rawHeaders[index] ?? '', name)) continue
+    const value = canonicalValue(rawHeaders[index + 1] ?? '')
+    joined = joined === undefined ? value : `${joined},${value}`
+  }
+  return joined
+}
+
+/** `name` is in lower case. Most headers differ in length already. */
+const isNamed = (header: string, name: string): boolean => header.length === name.length && header.toLowerCase() === name
 
 const whitespaceRuns = /[ \t\r\n\f\v]+/g
 const plain = /^(?:[^\s]+(?: [^\s]+)*)?$/

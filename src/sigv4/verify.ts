@@ -20,7 +20,7 @@ export function verifySignature(request: SignedRequest, authorization: Authoriza
   const claimed = soleHeader(request.rawHeaders, 'x-amz-content-sha256')
   if (signature.length !== 32 || (claimed !== undefined && claimed !== bodyHash)) throw mismatch()
   const { path, query } = splitUrl(request.url)
-  const sortedQuery = canonicalQuery(parseQuery(query), authorization.form === 'query' ? 'X-Amz-Signature' : undefined)
+  const sortedQuery = query === '' ? '' : canonicalQuery(parseQuery(query), authorization.form === 'query' ? 'X-Amz-Signature' : undefined)
   for (const canonicalPath of canonicalPaths(path)) {
     const canonical = canonicalRequest(request, canonicalPath, sortedQuery, signedHeaders, bodyHash)
     if (timingSafeEqual(signatureOf(stringToSign(canonical, amzDate, authorization), signingKey), signature)) return
