@@ -174,8 +174,9 @@ function lookupOf(record: Pick<TrailRecord, 'userIdentity' | 'eventTime' | 'even
 const texts = (values: readonly unknown[]): string[] => values.filter(value => typeof value === 'string').map(lookupText)
 
 const control = /\p{Cc}|\p{Cs}/gu
+const printable = /^[\x20-\x7e]{0,256}$/
 
-const lookupText = (text: string): string => text.slice(0, 256).replace(control, '')
+const lookupText = (text: string): string => printable.test(text) ? text : text.slice(0, 256).replace(control, '')
 
 const encoder = new TextEncoder()
 const scratch = new Uint8Array(Math.max(...Object.values(textLimits)))

@@ -115,20 +115,28 @@ type Handlers<Input, Keys extends string> =
 export type Declaration<Members extends Shapes, Keys extends string> = Contract<Members, Infer<Members>, Keys> & Handlers<Infer<Members>, Keys>
 
 /** A declaration as the pipeline takes it: the parser is compiled, and the types that tied its parts together have done their work. */
-export type Operation = Contract<Shapes, ParsedInput, string> & Handlers<ParsedInput, string> & { readonly parse: (body: Uint8Array) => ParsedInput }
+export type Operation = Contract<Shapes, ParsedInput, string> & Handlers<ParsedInput, string> & {
+  readonly parse: (body: Uint8Array) => ParsedInput
+  /** Members of requestParameters, with their names in CloudTrail, which begin in lower case. */
+  readonly shown: readonly { readonly member: string; readonly name: string }[]
+}
 
 /** Parsed and checked: members by name. */
 export type ParsedInput = Readonly<Record<string, unknown>>
 
 export function operation<const Members extends Shapes, const Keys extends string = never>(declaration: Declaration<Members, Keys>): Operation {
   const parser = compile(declaration.input)
-  const { defaults } = declaration
+  const defaults = Object.entries(declaration.defaults ?? {})
   const parse = (body: Uint8Array): ParsedInput => {
-    const input = parser.parse(body)
-    return defaults === undefined ? input : { ...defaults, ...defined(input) }
+    const input: Record<string, unknown> = { ...parser.parse(body) }
+    for (const [name, value] of defaults) input[name] ??= value
+    return input
   }
   // The parser makes exactly Infer<Input>, and resolve() exactly the keys of `needs`: no type can follow them through a table.
-  return { ...declaration, parse } as unknown as Operation
+  return { ...declaration, parse, shown: shownMembers(declaration.needs, declaration.audit) } as unknown as Operation
 }
 
-const defined = (input: ParsedInput): ParsedInput => Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
+function shownMembers(needs: Needs, audit: readonly string[]): Operation['shown'] {
+  const members = new Set([...Object.values(needs).map(need => need.key.member), ...audit])
+  return [...members].map(member => ({ member, name: member.charAt(0).toLowerCase() + member.slice(1) }))
+}

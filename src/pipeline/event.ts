@@ -75,15 +75,12 @@ export class RequestEvent {
   }
 }
 
-/** As CloudTrail shows them: names begin in lower case; no plaintext, ciphertext or grant token. */
+/** As CloudTrail shows them: no plaintext, ciphertext or grant token. */
 function requestParameters(operation: Operation, input: ParsedInput): Record<string, unknown> {
-  const members = [...new Set([...Object.values(operation.needs).map(need => need.key.member), ...operation.audit])]
-  const shown: [string, unknown][] = []
-  for (const member of members) {
+  const parameters: Record<string, unknown> = {}
+  for (const { member, name } of operation.shown) {
     const value = input[member]
-    if (value !== undefined) shown.push([camelCase(member), element(value)])
+    if (value !== undefined) parameters[name] = element(value)
   }
-  return Object.fromEntries(shown)
+  return parameters
 }
-
-const camelCase = (member: string): string => member.charAt(0).toLowerCase() + member.slice(1)
