@@ -31,6 +31,8 @@ export interface Case {
   readonly abandoned?: boolean
   /** From an address of its own: it may be throttled there, and others must not suffer. */
   readonly stranger?: boolean
+  /** What no two requests at once may be about: who comes second may be told to try again. */
+  readonly about?: string
   /** A second request that depends on the result of this one. */
   readonly next?: (output: Json) => Case | undefined
 }

@@ -34,7 +34,9 @@ beforeAll(async () => {
       memory.push(now)
       if (performance.now() - said < 10_000) return
       said = performance.now()
-      console.log(`fuzz: ${done} cases; gateway ${megabytes(now.gateway)}, agent ${megabytes(now.agent)}`)
+      void Promise.all(['nodejs_heap_size_used_bytes', 'nodejs_external_memory_bytes'].map(name => counter(trent, name))).then(([heap = 0, external = 0]) => {
+        console.log(`fuzz: ${done} cases; gateway ${megabytes(now.gateway)}, agent ${megabytes(now.agent)}; of all gateways and the primary heap ${megabytes(heap / 1024)}, outside it ${megabytes(external / 1024)}`)
+      })
     },
   })
   const { requests, seconds, kinds, failures } = report

@@ -28,7 +28,7 @@ const literal = (random: Random): string => random.pick([
 /** Something of a JSON type that KeyId is not. */
 const noText = (random: Random): string => random.pick(['true', 'false', '0', '1e400', '-1.5', '[]', '{}', '["x"]', '{"KeyId":"x"}', '[null]', '{"__proto__":"x"}'])
 
-const depths = (random: Random): number => random.weighted([[30, random.between(1, 100)], [8, random.between(100, 5_000)], [1, random.between(5_000, 100_000)]])
+const depths = (random: Random): number => random.weighted([[30, random.between(1, 100)], [8, random.between(100, 5_000)], [1, random.between(5_000, 70_000)]])
 
 const makers: Readonly<Record<string, Maker>> = {
   'deep-lists-beside': (random, keyId) => {

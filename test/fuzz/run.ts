@@ -47,6 +47,14 @@ export async function run(world: World, { seed, first, cases, connections, verbo
   const step = Math.max(1, Math.floor(cases / 100))
   let [next, done, requests, unseen] = [first, 0, 0, 0]
 
+  const busy = new Map<string, Promise<void>>()
+  const inTurn = async (about: string | undefined, work: () => Promise<void>): Promise<void> => {
+    if (about === undefined) return await work()
+    const mine = (busy.get(about) ?? Promise.resolve()).then(work)
+    busy.set(about, mine)
+    await mine
+    if (busy.get(about) === mine) busy.delete(about)
+  }
   const one = async (index: number, made: Case, lane: Lane): Promise<void> => {
     requests++
     const connection = made.stranger === true ? lane.stranger : lane.usual
@@ -77,7 +85,8 @@ export async function run(world: World, { seed, first, cases, connections, verbo
     const lane = { usual: new Connection(world.port), stranger: new Connection(world.port, '127.0.0.2') }
     while (next < first + cases && failures.length < enough) {
       const index = next++
-      await one(index, caseOf(seed, index, world), lane)
+      const made = caseOf(seed, index, world)
+      await inTurn(made.about, () => one(index, made, lane))
       if (++done % step === 0) progress(done)
     }
     lane.usual.close()
