@@ -5,7 +5,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inject } from 'vitest'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
-import { mainFile, newFolder, writeConfig, writeTokenFiles, type ConfigChanges } from './installation.ts'
+import { mainFile, newFolder, tokenConfig, writeConfig, writeTokenFiles, type ConfigChanges } from './installation.ts'
 
 export interface Trent {
   readonly url: string
@@ -60,6 +60,11 @@ export async function startTrentOn(directory: string, database: TestDatabase, ch
       await rm(directory, { recursive: true, force: true })
     },
   }
+}
+
+/** A second Trent on the database and token of the first, with files of its own, as on a second host. The first one's remove() is the last. */
+export async function beside({ databaseUrl, directory }: Trent): Promise<Trent> {
+  return await startTrentOn(await newFolder('beside'), { url: databaseUrl, drop: () => Promise.resolve() }, { hsm: { tokens: [tokenConfig(directory)] } })
 }
 
 /** @throws Error with the log when the process ends first */
