@@ -36,8 +36,9 @@ const flipped = (bytes: Buffer, at = 0): Buffer => {
 }
 
 describe('encrypt and decrypt', () => {
-  it('open what they made, wrapped and resident, with the same context', async () => {
-    for (const material of [wrapped, resident]) {
+  it('open what they made, wrapped and resident, in both modes, with the same context', async () => {
+    const derived = await Promise.all([newPlan({ cipherMode: 'derived' }), residentPlan({ cipherMode: 'derived' })].map(plan => client.create(plan, false)))
+    for (const material of [wrapped, resident, ...derived]) {
       const blob = await client.encrypt(material, context, plaintext())
       expect(await client.decrypt(material, context, blob)).toEqual(plaintext())
       expect(blob.includes(plaintext())).toBe(false)
@@ -68,9 +69,11 @@ describe('encrypt and decrypt', () => {
     }
   })
 
-  it('refuse a blob in which any one byte is changed, with one error', async () => {
-    const blob = await client.encrypt(wrapped, context, plaintext())
-    const refusals = await Promise.all(Array.from(blob, (_, at) => client.decrypt(wrapped, context, flipped(blob, at)).then(() => 'opened', (thrown: unknown) => (thrown as KmsError).code)))
+  it.each(['direct', 'derived'] as const)('refuse a blob of %s mode in which any one byte is changed, with one error', async cipherMode => {
+    const material = await client.create(newPlan({ cipherMode }), false)
+    const blob = await client.encrypt(material, context, plaintext())
+    expect(parseCiphertext(blob).header.mode).toBe(cipherMode)
+    const refusals = await Promise.all(Array.from(blob, (_, at) => client.decrypt(material, context, flipped(blob, at)).then(() => 'opened', (thrown: unknown) => (thrown as KmsError).code)))
     expect(new Set(refusals)).toEqual(new Set(['InvalidCiphertextException']))
   })
 
@@ -141,7 +144,7 @@ describe('usages are apart', () => {
   it.each([
     ['spec', { spec: 'RSA_2048' }, 'no key of spec RSA_2048 for ENCRYPT_DECRYPT'],
     ['usage', { usage: 'SIGN_VERIFY' }, 'no key of spec SYMMETRIC_DEFAULT for SIGN_VERIFY'],
-    ['cipher mode', { cipherMode: 'derived' as const }, 'no key of spec SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT'],
+    ['cipher mode', { cipherMode: 'none' as const }, 'no key of spec SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT'],
     ['name from Object.prototype', { spec: '__proto__', usage: 'constructor' }, 'no key of spec __proto__ for constructor'],
   ])('no key is made of another %s', async (_what, changes, message) => {
     await expect(client.create(newPlan(changes), false)).rejects.toThrow(new MaterialRefused(message))
