@@ -60,12 +60,15 @@ export async function openToken(changes: Partial<SupervisorOptions> = {}): Promi
     log: (_level, message) => { logged.push(message) },
     ...changes,
   })
-  const ready = await supervisor.start()
   const remove = async (): Promise<void> => {
     client.close()
     await supervisor.stop()
     await rm(directory, { recursive: true, force: true })
   }
+  const ready = await supervisor.start().catch(async (error: unknown) => {
+    await remove()
+    throw error
+  })
   return { directory, config, domain, ready, supervisor, client, starts, logged, remove }
 }
 
