@@ -5,6 +5,7 @@ import type { AgentAddress } from '../hsm/client.ts'
 import type { CacheState } from '../cache/cache.ts'
 import type { Log } from '../telemetry/log.ts'
 import { collect, type MetricSnapshot } from '../telemetry/snapshot.ts'
+import { closeWhatWasHandedOver } from './handed-over.ts'
 import type { FromGateway, ToGateway } from './primary-messages.ts'
 
 const drainLimitMilliseconds = 15_000
@@ -69,14 +70,16 @@ export class GatewayFleet {
 
   #fork(started?: (port: number) => void, failed?: (error: Error) => void): void {
     const worker = cluster.fork()
+    closeWhatWasHandedOver(worker)
     const member: Member = { worker, serving: false, state: 'bypassed' }
     this.#members.set(worker.id, member)
+    let reason: Error | undefined
     worker.on('message', (message: FromGateway) => {
       if (message.type === 'hello') send(worker, { type: 'agent', address: this.#address })
       else if (message.type === 'serving') {
         member.serving = true
         started?.(message.port)
-      } else if (message.type === 'failed') failed?.(new Error(message.message))
+      } else if (message.type === 'failed') reason = new Error(message.message)
       else {
         member.state = message.state
         this.#reports.get(`${worker.id}/${message.number}`)?.(message.snapshot)
@@ -86,10 +89,12 @@ export class GatewayFleet {
     worker.on('exit', (code, signal) => {
       this.#members.delete(worker.id)
       this.#gone(`gateway-${worker.id}`)
-      failed?.(new Error(`a gateway process ended before it served (${signal || `exit ${code}`})`))
-      if (this.#draining || !member.serving) return
-      this.#log.error({ code, signal }, 'a gateway process died: another is started')
-      setTimeout(() => { if (!this.#draining) this.#fork(undefined, error => { this.#again(error) }) }, restartMilliseconds)
+      // One end, one successor: the process's own word of its failure only says why.
+      if (!member.serving) failed?.(reason ?? new Error(`a gateway process ended before it served (${signal || `exit ${code}`})`))
+      else if (!this.#draining) {
+        this.#log.error({ code, signal }, 'a gateway process died: another is started')
+        setTimeout(() => { if (!this.#draining) this.#fork(undefined, error => { this.#again(error) }) }, restartMilliseconds)
+      }
     })
   }
 
