@@ -27,6 +27,8 @@ export const callLimit = (verb: Verb): number => callLimits[verb] ?? usualCallLi
 const queueLimit = 2_048
 const sweepEveryMilliseconds = 250
 const attempts = 2
+/** How often a row is sent with one call: the key may go stale under it, at this worker or, a moment later, at another. */
+const rowsLimit = 3
 /** Losses of one call, whatever it was with: an agent may end the connection of a frame that it cannot read, and go on. */
 const lossLimit = 4
 /** By then an agent that died has lost all its connections. */
@@ -122,10 +124,10 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
-  /** Whether the database's canary opens under this token's domain. @throws MaterialRefused when its row is of another domain */
+  /** Whether the database's canary opens under this token's domain: false is another domain. @throws HsmUnavailable when the HSM fails */
   async canary(material: SealedMaterial, context: Buffer, ciphertext: Buffer): Promise<boolean> {
     const answer = await this.#withKey('canary', material, [context, ciphertext])
-    return answer.status === 'ok' && answer.payload[0] === 1
+    return answer.status !== 'refused' && answer.status !== 'invalid' && payloadOf(answer)[0] === 1
   }
 
   close(): void {
@@ -139,8 +141,11 @@ export class HsmClient implements Hsm {
   async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
     const names = materials.map(material => this.#nameOf(material))
     const lost: number[] = []
-    const answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost)
-    return answer.status === 'needRow' ? this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost) : answer
+    let answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost)
+    for (let sent = 0; answer.status === 'needRow' && sent < rowsLimit; sent++) {
+      answer = await this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost)
+    }
+    return answer
   }
 
   #nameOf(material: SealedMaterial): Buffer {
@@ -167,7 +172,7 @@ export class HsmClient implements Hsm {
   #attempt(pending: Pending, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[]): void {
     this.#dispatch({
       verb: pending.verb,
-      fields: fieldsOf(lost.length),
+      fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0)),
       answered: (answer, generation) => {
         if (pending.settled) return
         if (answer === undefined) {
