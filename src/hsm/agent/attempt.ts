@@ -3,8 +3,8 @@ import { KmsError } from '../../errors.ts'
 import { classOf, type FaultClass } from './fault-class.ts'
 import { Fault } from './fault.ts'
 import type { Status } from './frames.ts'
-import { Refused } from './make-material.ts'
 import type { Profile } from './profile.ts'
+import { Refused } from './refused.ts'
 import { wait } from './wait.ts'
 
 /** What the rules may have done about a fault. */
@@ -22,43 +22,54 @@ export type Outcome =
   | { readonly status: 'stale'; readonly ckr: number }
   | { readonly status: 'lost'; readonly ckr: number; readonly text: string }
 
-/** How often a call is made in all, by class of its fault. */
-const tries: Readonly<Partial<Record<FaultClass, number>>> = { staleSession: 2, busy: 4, device: 3 }
+/**
+ * The how manieth fault of a class is the last: each class is counted for itself, since one fault often brings another's (a call that
+ * failed may leave its session with an operation that is active).
+ */
+const limits: Readonly<Record<FaultClass, number>> = { caller: 1, ambiguous: 3, staleKey: 1, staleSession: 3, login: 1, busy: 4, device: 3, configuration: 1 }
 /** Milliseconds before a busy device is asked again, doubled each time; half of it is drawn at random. */
 const busyPause = 8
 
 export function attempt(work: (again: boolean) => Buffer, profile: Profile, remedies: Remedies): Outcome {
-  for (let tried = 1; ; tried++) {
+  const counts = new Map<FaultClass, number>()
+  for (let again = false; ; again = true) {
     try {
-      return { status: 'ok', payload: work(tried > 1) }
+      return { status: 'ok', payload: work(again) }
     } catch (thrown) {
-      const outcome = judge(thrown, tried, profile, remedies)
+      // Something in the ciphertext was wrong before the HSM was asked.
+      if (thrown instanceof KmsError) return { status: 'invalid', ckr: 0, text: '' }
+      if (thrown instanceof Refused) return { status: 'refused', ckr: 0, text: thrown.message }
+      if (!(thrown instanceof Fault)) throw thrown
+      const fault = classOf(profile.faults, thrown.call, thrown.ckr)
+      const count = (counts.get(fault) ?? 0) + 1
+      counts.set(fault, count)
+      const outcome = judge(thrown, fault, count, remedies)
       if (outcome !== undefined) return outcome
     }
   }
 }
 
-/** The outcome, or undefined for one more try. */
-function judge(thrown: unknown, tried: number, profile: Profile, remedies: Remedies): Outcome | undefined {
-  // Something in the ciphertext was wrong before the HSM was asked.
-  if (thrown instanceof KmsError) return { status: 'invalid', ckr: 0, text: '' }
-  if (thrown instanceof Refused) return { status: 'refused', ckr: 0, text: thrown.message }
-  if (!(thrown instanceof Fault)) throw thrown
-  const { ckr, message: text } = thrown
-  const fault = classOf(profile.faults, thrown.call, ckr)
-  const last = tried >= (tries[fault] ?? 1)
+/** The outcome of a class's `count`th fault, or undefined for one more try. */
+function judge({ call, ckr, message: text }: Fault, fault: FaultClass, count: number, remedies: Remedies): Outcome | undefined {
+  const last = count >= limits[fault]
   switch (fault) {
-    case 'caller': return thrown.call === 'C_Decrypt' ? { status: 'invalid', ckr, text: '' } : { status: 'fault', ckr, text }
-    case 'ambiguous': return remedies.healthy() ? { status: 'invalid', ckr, text: '' } : { status: 'lost', ckr, text }
+    case 'caller': return call === 'C_Decrypt' ? { status: 'invalid', ckr, text: '' } : { status: 'fault', ckr, text }
+    case 'ambiguous': {
+      if (!remedies.healthy()) return { status: 'lost', ckr, text }
+      // A passing canary does not say that this call did not meet a device's bad moment: a good ciphertext must not be called invalid.
+      return last ? { status: 'invalid', ckr, text: '' } : undefined
+    }
     case 'staleKey': return { status: 'stale', ckr }
     case 'staleSession': return last || !renewed(remedies) ? { status: 'lost', ckr, text } : undefined
     case 'login': return { status: 'lost', ckr, text }
     case 'busy': {
       if (last) return { status: 'again', ckr, text }
-      wait(busyPause * 2 ** (tried - 1) * (0.5 + Math.random() / 2))
+      wait(busyPause * 2 ** (count - 1) * (0.5 + Math.random() / 2))
       return undefined
     }
     case 'device': {
+      // The call that failed may have left an operation behind. A session that cannot be had leaves it to the canary on this one.
+      renewed(remedies)
       if (!remedies.healthy()) return { status: 'lost', ckr, text }
       return last ? { status: 'again', ckr, text } : undefined
     }

@@ -2,9 +2,10 @@
 import type { Handle, PKCS11 } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { initDomain } from './ceremony.ts'
+import { ckrName } from './ckr.ts'
 import type { Job, TokenObject } from './control.ts'
 import { uuidBytes } from './domain.ts'
-import { ckrName, ckrOf } from './fault.ts'
+import { ckrOf } from './fault.ts'
 import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession, profileOf } from './token.ts'
 
 const objectLimit = 100_000

@@ -6,13 +6,9 @@ import { encodeMaterial, type Material, type SealedMaterial } from '../../keys/m
 import { authenticate, type Domain } from './domain.ts'
 import { keyKind, residentAttributes, wrappableAttributes } from './key-template.ts'
 import type { Profile } from './profile.ts'
+import { Refused } from './refused.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
-
-/** A request for a key that this agent does not make, or a resident object found twice. */
-export class Refused extends Error {
-  override readonly name = 'Refused'
-}
 
 /**
  * Makes the key that `plan` describes; its domain, blob and SPKI are filled in here. `again` says that an earlier attempt may

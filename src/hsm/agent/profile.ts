@@ -1,5 +1,6 @@
 // What differs between vendors, as data. A new vendor is one more literal here. SoftHSM's and NSS's rows are measured; the others
 // are from the vendors' documents, and the probe at start (probe.ts) says what of them is so.
+import { ckr } from './ckr.ts'
 import type { FaultClass } from './fault-class.ts'
 
 /** Where the IV of AES-GCM comes from: C_GenerateRandom, written by the token into the parameters, appended to its output. */
@@ -27,8 +28,6 @@ export interface Profile {
 const CKM_AES_KEY_WRAP_PAD = 0x210a
 const CKM_AES_KEY_WRAP_KWP = 0x210b
 const CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD = 0x8000216f
-const CKR_FUNCTION_FAILED = 0x06
-const CKR_OPERATION_ACTIVE = 0x90
 
 const softhsm: Profile = {
   name: 'softhsm',
@@ -68,7 +67,7 @@ const cloudhsm: Profile = {
   unwrapTemplate: true,
   initialisation: 'vendor',
   // How its client says that it is throttled.
-  faults: new Map<number, FaultClass>([[CKR_FUNCTION_FAILED, 'busy'], [CKR_OPERATION_ACTIVE, 'busy']]),
+  faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
   bootRetries: 2,
 }
 
