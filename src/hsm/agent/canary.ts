@@ -2,6 +2,7 @@
 // a bad ciphertext from a broken device where the vendor's code says neither.
 import type { Handle } from 'pkcs11js'
 import { Fault } from './fault.ts'
+import { sealWith } from './gcm.ts'
 import type { GcmIv } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
@@ -9,8 +10,6 @@ import { mechanisms } from './template.ts'
 export const canaryPlaintext = Buffer.from('trent/canary/1')
 
 const aad = Buffer.from('trent/session-canary/1')
-const ivBytes = 12
-const tagBytes = 16
 /** A device that fails now and then is not lost: only this many failures in a row are. */
 const tries = 3
 
@@ -21,12 +20,11 @@ export interface SessionCanary {
   readonly ciphertext: Buffer
 }
 
+/** The first encryption of an agent: a token that makes no IV of its own, as its profile says, is refused here. @throws Fatal, Fault */
 export function makeSessionCanary(session: Session, gcmIv: GcmIv): SessionCanary {
   const key = session.generateKey(mechanisms.aesKeyGen(), { TOKEN: false, PRIVATE: true, SENSITIVE: true, EXTRACTABLE: false, VALUE_LEN: 32, ENCRYPT: true, DECRYPT: true })
-  const iv = gcmIv === 'host' ? session.random(ivBytes) : Buffer.alloc(gcmIv === 'written' ? ivBytes : 0)
-  const out = Buffer.from(session.encrypt(mechanisms.aesGcm(iv, aad), key, canaryPlaintext))
-  const end = canaryPlaintext.length + tagBytes
-  return { key, iv: gcmIv === 'appended' ? out.subarray(end) : iv, ciphertext: out.subarray(0, end) }
+  const { iv, sealed } = sealWith({ session, profile: { gcmIv } }, key, aad, canaryPlaintext)
+  return { key, iv, ciphertext: sealed }
 }
 
 /** Whether the device still decrypts what it encrypted. */

@@ -7,6 +7,7 @@ import type { NamedKey } from './named-key.ts'
 import type { GcmIv } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
+import { Fatal } from './token.ts'
 
 /** A session, and where its token's IVs come from. */
 export interface GcmDevice {
@@ -66,17 +67,23 @@ export function unseal({ session }: GcmDevice, key: Handle, aad: Buffer, sealed:
   return session.decrypt(mechanisms.aesGcm(iv, Buffer.concat([sealLabel, aad])), key, sealed.subarray(1 + sealIvBytes))
 }
 
-/** The three conventions for the IV: Trent draws it from the token, the token writes it into the parameters, the token appends it. */
-function sealWith({ session, profile: { gcmIv } }: GcmDevice, key: Handle, aad: Buffer, plaintext: Buffer): { iv: Buffer; sealed: Buffer } {
+/**
+ * The three conventions for the IV: Trent draws it from the token, the token writes it into the parameters, the token appends it.
+ * @throws Fatal for a token that does not make an IV where its profile says that it does
+ */
+export function sealWith({ session, profile: { gcmIv } }: GcmDevice, key: Handle, aad: Buffer, plaintext: Buffer): { iv: Buffer; sealed: Buffer } {
   if (gcmIv === 'appended') {
     const out = session.encrypt(mechanisms.aesGcm(Buffer.alloc(0), aad), key, plaintext)
     const end = plaintext.length + tagBytes
+    if (out.length !== end + cipherModes.direct16.ivBytes) throw noIv('appended no IV to its output')
     return { iv: out.subarray(end), sealed: out.subarray(0, end) }
   }
   // The token fills in zeroes; the Buffer must live until C_Encrypt has returned.
   const iv = gcmIv === 'host' ? session.random(cipherModes.direct.ivBytes) : Buffer.alloc(cipherModes.direct.ivBytes)
   const sealed = session.encrypt(mechanisms.aesGcm(iv, aad), key, plaintext)
   // A token that left the zeroes would use one IV for ever: two plaintexts under one IV give both away.
-  if (gcmIv === 'written' && iv.every(byte => byte === 0)) throw new Error('the token wrote no IV')
+  if (gcmIv === 'written' && iv.every(byte => byte === 0)) throw noIv('wrote no IV into its parameters')
   return { iv, sealed }
 }
+
+const noIv = (what: string): Fatal => new Fatal('token', `AES-GCM: the token ${what}, as hsm.tokens.profile says it does`)
