@@ -215,9 +215,9 @@ it('with the HSM gone in the middle of CreateKey the client is told so, and the 
     if (name !== 'after tx1') return
     // This gateway is not told where the next agent listens: for it there is none.
     for (const { pid } of children(supervisor.pid)) process.kill(pid, 'SIGKILL')
-    // Nobody waits for the half minute that CreateKey waits for another agent: the clock of this process is put forward.
+    // Nobody waits for the half minute that CreateKey waits for another agent: once it waits, the clock of this process is put forward.
     const now = performance.now.bind(performance)
-    vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000)
+    setImmediate(() => { vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000) })
   }, async () => {
     vi.restoreAllMocks()
     await until('another agent', () => address.generation > generation)
