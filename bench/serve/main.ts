@@ -72,7 +72,7 @@ try {
   } else {
     const report = await rounds(installation)
     writeResults(report)
-    if (report.measured.some(one => one.trent.failures > 0)) process.exitCode = 1
+    if (report.measured.some(one => one.trent.failures + one.bare[0].failures + one.bare[1].failures > 0)) process.exitCode = 1
   }
 } finally {
   await installation.remove()

@@ -12,6 +12,8 @@ export interface Profiled {
   readonly perSecond: number
   /** Microseconds a request, measured with the profiler on: only shares are taken from it. */
   readonly cpu: CpuShares
+  /** Cores used meanwhile by what is neither Trent nor wrk. */
+  readonly otherCores: number
   readonly folded: Folded
 }
 
@@ -25,14 +27,15 @@ export async function profile(installation: Installation, connections: readonly 
   const trent = await serve(installation, {
     processes: 1, nodeOptions: ['--cpu-prof', '--cpu-prof-dir', directory, '--cpu-prof-interval', String(samplingMicroseconds)],
   })
-  const windows: { connections: number; from: number; to: number; perSecond: number; cpu: CpuShares }[] = []
+  const windows: { connections: number; from: number; to: number; perSecond: number; cpu: CpuShares; otherCores: number }[] = []
   try {
     await firstAnswer(installation)
     await measureTrent({ installation, trent }, writeScript(installation), 16, warmSeconds)
     for (const count of connections) {
       const from = monotonic()
-      const { result, cpu } = await measureTrent({ installation, trent }, writeScript(installation), count, seconds)
-      windows.push({ connections: count, from, to: monotonic(), perSecond: result.perSecond, cpu })
+      const { result, cpu, otherCores } = await measureTrent({ installation, trent }, writeScript(installation), count, seconds)
+      if (result.failures > 0) throw new Error(`${result.failures} answers at ${count} connections were no answers`)
+      windows.push({ connections: count, from, to: monotonic(), perSecond: result.perSecond, cpu, otherCores })
     }
   } finally {
     await trent.stop()
@@ -45,7 +48,6 @@ export async function profile(installation: Installation, connections: readonly 
 
 const monotonic = (): number => Number(process.hrtime.bigint() / 1000n)
 
-/** `cpu` is that of a run without the profiler, by number of connections; the profile gives the shares. */
 export function profileMarkdown(profiled: readonly Profiled[], from: { provenance: Provenance; storage: string }): string {
   return `# Where the gateway's CPU goes
 
@@ -78,7 +80,7 @@ const functionsShown = 40
 
 function functionsOf(one: Profiled): string {
   const ranked = [...one.folded.byFunctions].sort(([, a], [, b]) => b - a).slice(0, functionsShown)
-  return `At ${one.connections} connections (${Math.round(one.perSecond).toLocaleString('en')} requests/s under the profiler), by function:
+  return `At ${one.connections} connections (${Math.round(one.perSecond).toLocaleString('en')} requests/s under the profiler, ${one.otherCores.toFixed(2)} cores busy with other things), by function:
 
 ${table(['function', 'µs'], ranked.map(([name, microseconds]) => [name.replaceAll('|', '\\|'), each(one, microseconds).toFixed(2)]))}`
 }

@@ -45,7 +45,14 @@ export async function install(parent: string): Promise<Installation> {
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'trent-bench-'))
   const port = await freePorts()
-  const { data } = await start({ data: directory, port, reset: false })
+  const remove = async (): Promise<void> => {
+    await removePostgres(directory)
+    rmSync(directory, { recursive: true, force: true })
+  }
+  const { data } = await start({ data: directory, port, reset: false }).catch(async (thrown: unknown) => {
+    await remove()
+    throw thrown
+  })
   await stopServer(data)
   const config = devConfig(openData(directory))
   return {
@@ -54,10 +61,7 @@ export async function install(parent: string): Promise<Installation> {
     token: { library: softhsmLibrary(), label: tokenLabel, pinFile: data.pin, softhsmConfig: softhsmConfig(data) },
     postgres: postmasterOf(config.database.url),
     fileSystem: fileSystemOf(directory),
-    remove: async () => {
-      await removePostgres(data.path)
-      rmSync(directory, { recursive: true, force: true })
-    },
+    remove,
   }
 }
 
