@@ -174,7 +174,11 @@ export class HsmClient implements Hsm {
       verb: pending.verb,
       fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0)),
       answered: (answer, generation) => {
-        if (pending.settled) return
+        if (pending.settled) {
+          // Too late for its caller; it may be a plaintext all the same.
+          answer?.payload.fill(0)
+          return
+        }
         if (answer === undefined) {
           lost.push(generation)
           this.#repeat(pending, fieldsOf, lost)

@@ -140,7 +140,7 @@ export class FrameReader {
 
   /** The complete frames, without their length, in what has come so far. @throws FrameError over the limit. */
   push(chunk: Buffer): Buffer[] {
-    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
+    let bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk)
     const frames: Buffer[] = []
     while (bytes.length >= 4) {
       const length = bytes.readUInt32LE(0)
@@ -152,4 +152,12 @@ export class FrameReader {
     this.#rest = bytes
     return frames
   }
+}
+
+/** Frames may hold plaintext: of the copies one is read and wiped by who reads it, the others here. */
+function joined(rest: Buffer, chunk: Buffer): Buffer {
+  const bytes = Buffer.concat([rest, chunk])
+  rest.fill(0)
+  chunk.fill(0)
+  return bytes
 }
