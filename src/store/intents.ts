@@ -33,12 +33,12 @@ export async function insertIntent(db: Db, intent: NewIntent, leaseMs: number): 
   return inserted
 }
 
-/** Claims up to `limit` intents that nobody holds, oldest first, for `leaseMs`. Those being claimed by another are passed over, not waited for. */
+/** Claims up to `limit` intents that nobody holds, the longest free first, for `leaseMs`: those that fail again and again do not keep others from their turn. Those being claimed by another are passed over, not waited for. */
 export async function claimIntents(db: Db, limit: number, leaseMs: number): Promise<Intent[]> {
   return await rows<Intent>(db, {
     name: 'intents.claim',
     text: `UPDATE intents SET claimed_until = ${lease('$2')}
-      WHERE id IN (SELECT id FROM intents WHERE claimed_until < clock_timestamp() ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+      WHERE id IN (SELECT id FROM intents WHERE claimed_until < clock_timestamp() ORDER BY claimed_until, created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
       RETURNING ${columns}`,
   }, [limit, leaseMs])
 }
@@ -51,10 +51,10 @@ export async function extendIntent(db: Db, intent: Pick<Intent, 'id' | 'claim'>,
   }, [intent.id, intent.claim, leaseMs])
 }
 
-/** Lets go of a claim, so that the next claimIntents finds it at once. Resolves to false when it is done or another has taken over. */
+/** Lets go of a claim, so that a later claimIntents finds it, behind those that have been free for longer. Resolves to false when it is done or another has taken over. */
 export async function releaseIntent(db: Db, intent: Pick<Intent, 'id' | 'claim'>): Promise<boolean> {
   return await changed(db, {
-    name: 'intents.release', text: "UPDATE intents SET claimed_until = '-infinity' WHERE id = $1 AND claimed_until = $2::timestamptz",
+    name: 'intents.release', text: "UPDATE intents SET claimed_until = clock_timestamp() WHERE id = $1 AND claimed_until = $2::timestamptz",
   }, [intent.id, intent.claim]) === 1
 }
 
