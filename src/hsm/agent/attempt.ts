@@ -23,8 +23,8 @@ export type Outcome =
   | { readonly status: 'lost'; readonly ckr: number; readonly text: string }
 
 /**
- * The how manieth fault of a class is the last: each class is counted for itself, since one fault often brings another's (a call that
- * failed may leave its session with an operation that is active).
+ * The how manieth fault of a class is the last: each class is counted for itself, since one fault often brings another's. Stale sessions
+ * are counted in a row, since a call that failed may each time leave its session with an operation that is active.
  */
 const limits: Readonly<Record<FaultClass, number>> = { caller: 1, ambiguous: 3, staleKey: 1, staleSession: 3, login: 1, busy: 4, device: 3, configuration: 1 }
 /** Milliseconds before a busy device is asked again, doubled each time; half of it is drawn at random. */
@@ -41,6 +41,7 @@ export function attempt(work: (again: boolean) => Buffer, profile: Profile, reme
       if (thrown instanceof Refused) return { status: 'refused', ckr: 0, text: thrown.message }
       if (!(thrown instanceof Fault)) throw thrown
       const fault = classOf(profile.faults, thrown.call, thrown.ckr)
+      if (fault !== 'staleSession') counts.delete('staleSession')
       const count = (counts.get(fault) ?? 0) + 1
       counts.set(fault, count)
       const outcome = judge(thrown, fault, count, remedies)
@@ -77,7 +78,8 @@ function judge({ call, ckr, message: text }: Fault, fault: FaultClass, count: nu
   }
 }
 
-function renewed({ renewSession }: Remedies): boolean {
+/** Whether there is a new session. */
+export function renewed({ renewSession }: Remedies): boolean {
   try {
     renewSession()
     return true

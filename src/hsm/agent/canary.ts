@@ -27,14 +27,18 @@ export function makeSessionCanary(session: Session, gcmIv: GcmIv): SessionCanary
   return { key, iv, ciphertext: sealed }
 }
 
-/** Whether the device still decrypts what it encrypted. */
-export function passes(session: Session, canary: SessionCanary): boolean {
+/**
+ * Whether the device still decrypts what it encrypted. `mend` is called after each failure: a broken session is not a broken device,
+ * and an operation that was left active in one fails every canary.
+ */
+export function passes(canary: SessionCanary, sessionNow: () => Session, mend: () => void): boolean {
   for (let tried = 1; tried <= tries; tried++) {
     try {
-      if (session.decrypt(mechanisms.aesGcm(canary.iv, aad), canary.key, canary.ciphertext).equals(canaryPlaintext)) return true
+      if (sessionNow().decrypt(mechanisms.aesGcm(canary.iv, aad), canary.key, canary.ciphertext).equals(canaryPlaintext)) return true
     } catch (thrown) {
       if (!(thrown instanceof Fault)) throw thrown
     }
+    mend()
   }
   return false
 }

@@ -28,7 +28,7 @@ export async function serve(message: StartMessage, tell: (message: FromAgent) =>
   const remedies: Remedies = {
     // The unwrapped keys belong to this session: without it the agent has none.
     renewSession: () => { throw new Fault('C_OpenSession', 0) },
-    healthy: () => passes(session, canary),
+    healthy: () => passes(canary, () => session, () => undefined),
   }
   const starts = message.sockets.map((socket, worker): WorkerStart => ({
     library: message.token.library, profile: token.profile.name, slot: token.slot.handle, domain, canary, socket, worker, watch,

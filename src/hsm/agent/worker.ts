@@ -3,7 +3,7 @@
 import { createServer, type Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import pkcs11 from 'pkcs11js'
-import { attempt, type Outcome, type Remedies } from './attempt.ts'
+import { attempt, renewed, type Outcome, type Remedies } from './attempt.ts'
 import { passes, type SessionCanary } from './canary.ts'
 import type { Domain } from './domain.ts'
 import { decodeRequest, encodeAnswer, FrameError, FrameReader, verbs, type AnswerFrame, type RequestFrame, type Status, type Timing, type Verb } from './frames.ts'
@@ -78,16 +78,6 @@ function renew(): Session {
   }
 }
 const sharedHealth = { until: 0 }
-/** A broken session is not a broken device: an operation that was left active in it fails every canary. */
-function passesAnew(): boolean {
-  try {
-    remedies.renewSession()
-  } catch (thrown) {
-    if (thrown instanceof Fault) return false
-    throw thrown
-  }
-  return passes(bench.session, canary)
-}
 const remedies: Remedies = {
   renewSession: () => {
     const former = bench.session
@@ -101,7 +91,7 @@ const remedies: Remedies = {
   /** One canary that passed answers for all that are in doubt in the next 100 ms: a stranger's garbage must not cost a canary each. */
   healthy: () => {
     if (performance.now() < sharedHealth.until) return true
-    const is = passes(bench.session, canary) || passesAnew()
+    const is = passes(canary, () => bench.session, () => renewed(remedies))
     if (is) sharedHealth.until = performance.now() + healthyMilliseconds
     return is
   },

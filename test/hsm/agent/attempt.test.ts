@@ -162,11 +162,14 @@ it('a wrong configuration is not tried again', () => {
     .toEqual({ outcome: { status: 'fault', ckr: 0x70, text: 'C_EncryptInit: CKR_MECHANISM_INVALID' }, tries: [false], canaries: 0, renewals: 0 })
 })
 
-it('the faults of each class are counted for themselves', () => {
+it('the faults of each class are counted for themselves, stale sessions in a row', () => {
   // As a session answers in which each failed call leaves its operation active.
   const active = new Fault('C_EncryptInit', ckr.OPERATION_ACTIVE)
   const failed = new Fault('C_Encrypt', ckr.DEVICE_ERROR)
   expect(run({ faults: [failed, active, failed, active] })).toMatchObject({ outcome: done, tries: [false, true, true, true, true], renewals: 4 })
+  const busy = new Fault('C_Encrypt', ckr.DEVICE_MEMORY)
+  expect(run({ faults: [busy, active, busy, active, busy, active] })).toMatchObject({ outcome: done, renewals: 3 })
+  expect(run({ faults: [failed, active, active, active] })).toMatchObject({ outcome: { status: 'lost', ckr: 0x90 }, renewals: 3 })
 })
 
 it('what is no fault of the HSM is thrown on', () => {

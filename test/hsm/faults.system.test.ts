@@ -1,0 +1,224 @@
+// A token that fails in every way of fault-class.ts, under a steady load of an unmodified SDK at its default retries: no call fails, and
+// whatever was encrypted opens to what it was.
+import { rm } from 'node:fs/promises'
+import { CreateKeyCommand, DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { ckr } from '../../src/hsm/agent/ckr.ts'
+import { encodeContext } from '../../src/keys/context.ts'
+import type { MaterialPlan } from '../../src/hsm/hsm.ts'
+import { region } from '../support/aws.ts'
+import { chaosToken, type ChaosToken, type Faults } from '../support/chaos.ts'
+import { startTrent, type Trent } from '../support/gateway.ts'
+import { newFolder, writeTokenFiles } from '../support/installation.ts'
+import { agentOf, agentsOf, newPlan, openToken, poke, residentPlan, until, type TestToken } from '../support/token.ts'
+
+const lanes = 16
+
+let directory: string
+let chaos: ChaosToken
+
+beforeAll(async () => {
+  directory = await newFolder('faults')
+  await writeTokenFiles(directory, inject('installation').directory)
+  chaos = await chaosToken(directory)
+})
+afterAll(() => rm(directory, { recursive: true, force: true }))
+afterEach(() => { chaos.clear() })
+
+describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
+  let trent: Trent
+  let client: KMSClient
+  let keyId: string
+
+  beforeAll(async () => {
+    // A journal that takes the whole load, should the database be slow: it is not what is tried here.
+    trent = await startTrent({ hsm: { tokens: [chaos.token] }, audit: { segmentBytes: 16_777_216, segments: 4 } })
+    client = new KMSClient({ endpoint: trent.url, region, credentials: inject('installation').admin })
+    keyId = (await client.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId ?? ''
+  })
+  afterAll(async () => {
+    client.destroy()
+    await trent.remove()
+  })
+
+  interface Load {
+    readonly failures: Set<string>
+    /** When each call was answered, performance.now(). */
+    readonly answers: number[]
+    roundTrips: number
+    wrong: number
+    stop(): Promise<void>
+  }
+
+  async function roundTrip(number: number, load: Load): Promise<void> {
+    const context = { number: String(number) }
+    const plaintext = Buffer.from(`message ${number}`)
+    const answered = <T>(answer: T): T => {
+      load.answers.push(performance.now())
+      return answer
+    }
+    const encrypted = answered(await client.send(new EncryptCommand({ KeyId: keyId, Plaintext: plaintext, EncryptionContext: context })))
+    const dataKey = answered(await client.send(new GenerateDataKeyCommand({ KeyId: keyId, KeySpec: 'AES_256', EncryptionContext: context })))
+    for (const [blob, expected] of [[encrypted.CiphertextBlob, plaintext], [dataKey.CiphertextBlob, dataKey.Plaintext]] as const) {
+      const { Plaintext: opened } = answered(await client.send(new DecryptCommand({ CiphertextBlob: blob, EncryptionContext: context })))
+      if (expected === undefined || !Buffer.from(opened ?? []).equals(expected)) load.wrong++
+    }
+    load.roundTrips++
+  }
+
+  function steadyLoad(): Load {
+    let running = true
+    let number = 0
+    const lane = async (): Promise<void> => {
+      while (running) {
+        await roundTrip(number++, load).catch((thrown: unknown) => { load.failures.add(String(thrown)) })
+      }
+    }
+    const load: Load = {
+      failures: new Set(), answers: [], roundTrips: 0, wrong: 0,
+      stop: async () => {
+        running = false
+        await all
+      },
+    }
+    const all = Promise.all(Array.from({ length: lanes }, lane))
+    return load
+  }
+
+  const pause = (milliseconds: number): Promise<void> => new Promise(resolve => setTimeout(resolve, milliseconds))
+
+  /** The load before, under and after faults. Resolves to the milliseconds from the faults' end to the next answer. */
+  async function loadUnder(disturb: () => Promise<void>): Promise<{ firstSuccess: number }> {
+    const load = steadyLoad()
+    await until(() => load.roundTrips > 2 * lanes, 'round trips before the fault')
+    await disturb()
+    chaos.clear()
+    const cleared = performance.now()
+    const before = { answers: load.answers.length, roundTrips: load.roundTrips }
+    // One of each lane was under way at most: the next ones are whole.
+    await until(() => load.roundTrips > before.roundTrips + 2 * lanes || load.failures.size > 0, 'round trips after the fault')
+    await load.stop()
+    expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
+    return { firstSuccess: (load.answers[before.answers] ?? Infinity) - cleared }
+  }
+
+  /** The same faults again and again: each setting counts its `times` anew. */
+  async function again(rounds: number, faults: () => Faults): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      chaos.control(faults())
+      await pause(100)
+    }
+  }
+
+  const some = (value: number, times: number, ...calls: string[]): Faults =>
+    ({ fail: Object.fromEntries(calls.map(call => [call, { ckr: value, probability: 0.5, times }])) })
+
+  it('while a tenth of all calls fail with CKR_DEVICE_ERROR', async () => {
+    const failing = ['C_GenerateRandom', 'C_EncryptInit', 'C_Encrypt', 'C_DecryptInit', 'C_Decrypt']
+    await loadUnder(async () => {
+      chaos.control({ fail: Object.fromEntries(failing.map(call => [call, { ckr: ckr.DEVICE_ERROR, probability: 0.1 }])) })
+      await pause(4_000)
+    })
+  })
+
+  it.each<[string, () => Faults]>([
+    ['sessions are invalidated', () => some(ckr.SESSION_HANDLE_INVALID, 1, 'C_EncryptInit', 'C_DecryptInit', 'C_GenerateRandom')],
+    ['operations are left active', () => some(ckr.OPERATION_ACTIVE, 2, 'C_EncryptInit', 'C_DecryptInit')],
+    ['key handles go stale', () => some(ckr.KEY_HANDLE_INVALID, 2, 'C_EncryptInit', 'C_DecryptInit')],
+    ['objects go away', () => some(ckr.OBJECT_HANDLE_INVALID, 2, 'C_EncryptInit', 'C_DecryptInit')],
+    ['the device has no memory now and then', () => some(ckr.DEVICE_MEMORY, 6, 'C_Encrypt', 'C_Decrypt', 'C_GenerateRandom')],
+    ['good ciphertexts meet CKR_GENERAL_ERROR', () => some(ckr.GENERAL_ERROR, 2, 'C_Decrypt')],
+    ['good ciphertexts meet CKR_FUNCTION_FAILED', () => some(ckr.FUNCTION_FAILED, 2, 'C_Decrypt')],
+    ['unwrapping meets CKR_GENERAL_ERROR', () => ({ fail: { C_UnwrapKey: { ckr: ckr.GENERAL_ERROR, times: 1 }, C_DecryptInit: { ckr: ckr.KEY_HANDLE_INVALID, times: 1 } } })],
+  ])('while %s', async (_what, faults) => {
+    const agent = agentOf(directory)
+    await loadUnder(() => again(8, faults))
+    // None of these is a reason to replace the agent.
+    expect(agentsOf(directory)).toEqual([agent])
+  })
+
+  it('while logins are lost, one agent after the other', async () => {
+    for (const call of ['C_EncryptInit', 'C_GenerateRandom']) {
+      const agent = agentOf(directory)
+      const { firstSuccess } = await loadUnder(async () => {
+        chaos.control({ process: agent, fail: { [call]: { ckr: ckr.USER_NOT_LOGGED_IN } } })
+        await until(() => !agentsOf(directory).includes(agent), 'the end of the agent')
+      })
+      expect(firstSuccess).toBeLessThan(1_000)
+    }
+  })
+
+  it('while the token is dead for whoever has it open', async () => {
+    const agent = agentOf(directory)
+    const { firstSuccess } = await loadUnder(async () => {
+      chaos.control({ dead: ckr.DEVICE_REMOVED })
+      await until(() => !agentsOf(directory).includes(agent), 'the end of the agent')
+    })
+    expect(firstSuccess).toBeLessThan(1_000)
+  })
+
+  it('while the token is gone for a second', async () => {
+    const { firstSuccess } = await loadUnder(async () => {
+      chaos.control({ fail: { '*': { ckr: ckr.DEVICE_ERROR } } })
+      await pause(1_000)
+    })
+    expect(firstSuccess).toBeLessThan(1_000)
+  })
+
+  it('while the agent is killed', async () => {
+    const { firstSuccess } = await loadUnder(() => {
+      process.kill(agentOf(directory), 'SIGKILL')
+      return Promise.resolve()
+    })
+    expect(firstSuccess).toBeLessThan(1_000)
+  })
+})
+
+describe('a key that is made while calls fail', () => {
+  const context = encodeContext(undefined)
+  let token: TestToken
+
+  beforeAll(async () => {
+    token = await openToken({ token: { serial: undefined, libraryParameters: undefined, ...chaos.token } })
+  })
+  afterAll(() => token.remove())
+
+  async function objects(): Promise<number> {
+    return (await poke<unknown[]>(directory, 'objects')).length
+  }
+
+  async function expectOneKey(plan: MaterialPlan, make: () => Promise<void>): Promise<void> {
+    const before = await objects()
+    await make()
+    expect(await objects()).toBe(before + (plan.residency === 'resident' ? 1 : 0))
+    if (plan.residency === 'resident') expect(await poke(directory, 'count', { id: plan.ckaId.toString('hex') })).toBe(1)
+  }
+
+  // One fault; as many as one worker tries; one more, so that another worker goes on with what the first has begun.
+  const counts = [1, 3, 4]
+  const cases = (['wrapped', 'resident'] as const).flatMap(residency =>
+    ['C_GenerateKey', 'C_Sign', ...(residency === 'wrapped' ? ['C_WrapKey'] : [])].flatMap(call => counts.map(count => [residency, call, count] as const)))
+
+  it.each(cases)('is one, %s, behind %s that fails (%i times)', async (residency, call, times) => {
+    const plan = residency === 'wrapped' ? newPlan() : residentPlan()
+    await expectOneKey(plan, async () => {
+      chaos.control({ fail: { [call]: { ckr: ckr.DEVICE_ERROR, times } } })
+      const key = await token.client.create(plan, false)
+      chaos.clear()
+      const blob = await token.client.encrypt(key, context, Buffer.from('hello'))
+      expect((await token.client.decrypt(key, context, blob)).toString()).toBe('hello')
+    })
+    expect(token.starts).toEqual(['first'])
+  })
+
+  it('is one, resident, when the agent is lost after the object was made', async () => {
+    const plan = residentPlan()
+    await expectOneKey(plan, async () => {
+      chaos.control({ process: agentOf(directory), fail: { C_Sign: { ckr: ckr.USER_NOT_LOGGED_IN } } })
+      const key = await token.client.create(plan, false)
+      const blob = await token.client.encrypt(key, context, Buffer.from('hello'))
+      expect((await token.client.decrypt(key, context, blob)).toString()).toBe('hello')
+    })
+    expect(token.starts).toEqual(['first', 'sick'])
+  })
+})
