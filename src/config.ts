@@ -242,11 +242,11 @@ export function loadConfig(options: { file?: string | undefined, env: NodeJS.Pro
 }
 
 /**
- * Reads a secret (PIN, URL with password), at most 65,536 bytes, without its one closing line break; who asked zeroes the Buffer.
+ * Reads a secret (PIN, URL with password) of `least` to 65,536 bytes, without its one closing line break; who asked zeroes the Buffer.
  * The checks look at the opened file: nobody can swap it between check and read. Links are followed, as Kubernetes mounts secrets so.
  * @throws StartError that names the setting and the file, never the content.
  */
-export function readSecretFile(path: string, setting: string): Buffer {
+export function readSecretFile(path: string, setting: string, least: 0 | 1 = 1): Buffer {
   let file: number
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -259,12 +259,12 @@ export function readSecretFile(path: string, setting: string): Buffer {
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new StartError(`${setting}: ${path} is not a regular file`)
     if ((mode & 0o077) !== 0) throw new StartError(`${setting}: ${path} has mode ${(mode & 0o777).toString(8)}; allowed is 600 or stricter`)
     if (uid !== me && uid !== 0) throw new StartError(`${setting}: ${path} belongs to user ${uid}; allowed are ${me} and root`)
-    if (size === 0 || size > 65_536) throw new StartError(`${setting}: ${path} holds ${size} bytes; allowed are 1 to 65536`)
+    if (size < least || size > 65_536) throw new StartError(`${setting}: ${path} holds ${size} bytes; allowed are ${least} to 65536`)
     const bytes = Buffer.alloc(size)
     const length = readSync(file, bytes, 0, size, 0)
     const end = bytes[length - 1] !== 0x0a ? length : bytes[length - 2] === 0x0d ? length - 2 : length - 1
-    if (end <= 0) throw new StartError(`${setting}: ${path} is empty`)
-    return bytes.subarray(0, end)
+    if (end < least) throw new StartError(`${setting}: ${path} is empty`)
+    return bytes.subarray(0, Math.max(end, 0))
   } finally {
     closeSync(file)
   }

@@ -196,6 +196,10 @@ describe('secrets', () => {
     expect(readSecretFile(written(content, 0o400), 'pinFile').toString()).toBe(expected)
   })
 
+  it.each(['', '\n', '\r\n'])('may be empty where the setting says so: %j', content => {
+    expect(readSecretFile(written(content), '--so-pin-file', 0)).toHaveLength(0)
+  })
+
   it('are refused when the file is missing, empty, too long or no file', () => {
     const directory = join(folder, 'directory')
     mkdirSync(directory, { mode: 0o700 })

@@ -8,7 +8,7 @@ import { readSecretFile, type Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { DomainResult, TokenObject } from '../hsm/agent/control.ts'
 import { runJob, tokenAddress } from '../hsm/agent-process.ts'
-import { transaction, type Pool } from '../store/database.ts'
+import { alone, transaction, type Pool } from '../store/database.ts'
 import { confirmDomain, findDomain, insertDomain, insertDomainVersion, insertServiceKey, sealPurpose } from '../store/domain.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
@@ -20,11 +20,11 @@ export const hsmCommand = (): Command =>
 const initTokenCommand = (): Command =>
   configured('init-token', 'Initialise an empty token and set its user PIN (software tokens; hardware has tools of its own)')
     .requiredOption('--label <label>', 'must be the label of hsm.tokens[0]')
-    .requiredOption('--so-pin-file <file>', 'file with the security officer\'s PIN, mode 0600')
+    .requiredOption('--so-pin-file <file>', 'file with the security officer\'s PIN, mode 0600; empty where the token has none (NSS)')
     .action(async (options: { config?: string; label: string; soPinFile: string }) => {
       const token = onlyToken(readConfig(options))
       if (token.label !== options.label) throw new StartError(`--label is '${options.label}', hsm.tokens.label is '${token.label}': initialise the token that is configured`)
-      const soPin = readSecretFile(options.soPinFile, '--so-pin-file').toString()
+      const soPin = readSecretFile(options.soPinFile, '--so-pin-file', 0).toString()
       const { serial } = await runJob<{ serial: string }>(token, { type: 'init-token', token: tokenAddress(token), soPin, pin: readPin(token) })
       console.log(`Token '${token.label}' is initialised; its serial number is ${serial}.`)
     })
@@ -45,7 +45,14 @@ const initCommand = (): Command =>
     .action(async (options: InitOptions) => {
       const config = readConfig(options)
       const recovery = await recoveryKey(options)
-      await withDatabase(config, pool => initDomain(config, pool, recovery))
+      await withDatabase(config, async pool => {
+        // Two runs at once would remove each other's keys from the token, and one of them would then be declared ready.
+        const done = await alone(pool, 'trent hsm init', async () => {
+          await initDomain(config, pool, recovery)
+          return true
+        })
+        if (done !== true) throw new StartError('another `trent hsm init` is at work on this database')
+      })
     })
 
 /** @throws StartError unless the operator has named a recovery key, or said that there is to be none */
