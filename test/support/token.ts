@@ -42,13 +42,13 @@ export interface TestToken {
   remove(): Promise<void>
 }
 
-/** Starts an agent on a copy of the installation's token. */
-export async function openToken(changes: Partial<SupervisorOptions> = {}): Promise<TestToken> {
+/** Starts an agent on a copy of the installation's token, or on one that holds the domain that is given. */
+export async function openToken(changes: Partial<SupervisorOptions> = {}, given?: StoredDomain): Promise<TestToken> {
   // From dist/, since the agent's entry lies beside it; only types come from src/.
   const { AgentSupervisor: Supervisor } = await import(pathToFileURL(join(dist, 'hsm/supervisor.js')).href) as typeof supervisorModule
   const directory = await newFolder('token')
   await writeTokenFiles(directory, inject('installation').directory)
-  const domain = await storedDomain()
+  const domain = given ?? await installedDomain()
   const config = { serial: undefined, libraryParameters: undefined, ...tokenConfig(directory) }
   const client = new HsmClient({ observe: () => undefined })
   const starts: StartReason[] = []
@@ -73,21 +73,29 @@ export async function openToken(changes: Partial<SupervisorOptions> = {}): Promi
 }
 
 /** What the database of the run's installation knows of its domain. */
-async function storedDomain(): Promise<StoredDomain> {
+async function installedDomain(): Promise<StoredDomain> {
   const database = await cloneDatabase(inject('installation').template)
-  const client = new pg.Client({ connectionString: database.url })
+  try {
+    return await storedDomain(database.url)
+  } finally {
+    await database.drop()
+  }
+}
+
+/** What a database knows of its domain. */
+export async function storedDomain(url: string): Promise<StoredDomain> {
+  const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
     const { rows: [found] } = await client.query<{ id: string; version: number; row: Buffer; mac: Buffer; ciphertext: Buffer; seal_row: Buffer; seal_mac: Buffer }>(
       `SELECT encode(uuid_send(d.id), 'hex') AS id, v.version, v.canary_row AS row, v.canary_mac AS mac, v.canary_ciphertext AS ciphertext,
         k.row AS seal_row, k.mac AS seal_mac FROM domain d, domain_versions v, service_keys k`)
-    if (found === undefined) throw new Error('the installation has no domain')
+    if (found === undefined) throw new Error('the database has no domain')
     return {
       id: found.id, version: found.version, canary: { row: found.row, mac: found.mac, ciphertext: found.ciphertext }, sealKey: { row: found.seal_row, mac: found.seal_mac },
     }
   } finally {
     await client.end()
-    await database.drop()
   }
 }
 
