@@ -75,15 +75,15 @@ export function sealWith({ session, profile: { gcmIv } }: GcmDevice, key: Handle
   if (gcmIv === 'appended') {
     const out = session.encrypt(mechanisms.aesGcm(Buffer.alloc(0), aad), key, plaintext)
     const end = plaintext.length + tagBytes
-    if (out.length !== end + cipherModes.direct16.ivBytes) throw noIv('appended no IV to its output')
+    if (out.length !== end + cipherModes.direct16.ivBytes) throw noIv('appends no IV to its output')
     return { iv: out.subarray(end), sealed: out.subarray(0, end) }
   }
   // The token fills in zeroes; the Buffer must live until C_Encrypt has returned.
   const iv = gcmIv === 'host' ? session.random(cipherModes.direct.ivBytes) : Buffer.alloc(cipherModes.direct.ivBytes)
   const sealed = session.encrypt(mechanisms.aesGcm(iv, aad), key, plaintext)
   // A token that left the zeroes would use one IV for ever: two plaintexts under one IV give both away.
-  if (gcmIv === 'written' && iv.every(byte => byte === 0)) throw noIv('wrote no IV into its parameters')
+  if (gcmIv === 'written' && iv.every(byte => byte === 0)) throw noIv('writes no IV into its parameters')
   return { iv, sealed }
 }
 
-const noIv = (what: string): Fatal => new Fatal('token', `AES-GCM: the token ${what}, as hsm.tokens.profile says it does`)
+const noIv = (what: string): Fatal => new Fatal('token', `AES-GCM: the token ${what}, though its hsm.tokens.profile says that it does`)
