@@ -6,30 +6,62 @@ import type { TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { LineReader, type FromAgent, type Job, type ToAgent, type TokenAddress } from './agent/control.ts'
 
-const entry = fileURLToPath(new URL('./agent/main.js', import.meta.url))
+/** What runs as the agent. */
+export interface AgentProgram {
+  readonly node: string
+  readonly entry: string
+}
+
+const usualProgram: AgentProgram = { node: process.execPath, entry: fileURLToPath(new URL('./agent/main.js', import.meta.url)) }
 
 export interface AgentProcess {
   readonly child: ChildProcess
   send(message: ToAgent): void
 }
 
-/** The agent's environment is the token's own settings and nothing of ours: no database URL, no credentials. */
-export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => void): AgentProcess {
-  const child = spawn(process.execPath, [entry], {
+/**
+ * The agent's environment is the token's own settings and nothing of ours: no database URL, no credentials.
+ * @throws Error when the system has no memory or file descriptors left for it; for other causes the child emits 'error' and no 'exit'
+ */
+export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => void, program = usualProgram): AgentProcess {
+  const child = spawn(program.node, [program.entry], {
     argv0: `trent: hsm-agent ${token.label}`,
     env: { PATH: '/usr/local/bin:/usr/bin:/bin', ...token.env },
     // stdin is the lifeline: held open, never written. File descriptor 3 is the control socket.
     stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
   })
-  // 'pipe' beyond stderr is a socket pair: both directions.
-  const control = child.stdio[3] as Duplex
+  const control = controlOf(child)
   const reader = new LineReader()
   control.on('data', (chunk: Buffer) => {
-    for (const line of reader.push(chunk)) hear(JSON.parse(line) as FromAgent)
+    for (const line of reader.push(chunk)) {
+      const message = parseMessage(line)
+      if (message === undefined) child.kill('SIGKILL')
+      else hear(message)
+    }
   })
   control.on('error', () => child.kill('SIGKILL'))
   child.stdin?.on('error', () => undefined)
   return { child, send: message => { control.write(`${JSON.stringify(message)}\n`) } }
+}
+
+/** 'pipe' beyond stderr is a socket pair: both directions. @throws Error */
+function controlOf(child: ChildProcess): Duplex {
+  // Contrary to its type Node leaves stdio unset when there is no file descriptor left, and emits 'error' a moment later.
+  const { stdio } = child as { stdio?: ChildProcess['stdio'] }
+  const control = stdio?.[3]
+  if (control !== undefined && control !== null) return control as Duplex
+  child.on('error', () => undefined)
+  throw new Error('no file descriptor is left for an hsm-agent')
+}
+
+/** A vendor's library may print into any descriptor: such an agent is ended, and the primary is not. */
+function parseMessage(line: string): FromAgent | undefined {
+  try {
+    const message: unknown = JSON.parse(line)
+    return typeof message === 'object' && message !== null && 'type' in message ? message as FromAgent : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export const tokenAddress = (token: TokenConfig): TokenAddress => ({
