@@ -22,6 +22,7 @@ export interface SupervisorOptions {
   readonly started: (reason: StartReason) => void
   readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void
   readonly limits?: Partial<SupervisorLimits>
+  readonly spawn?: typeof spawnAgent
 }
 
 /** All in milliseconds. */
@@ -39,8 +40,8 @@ export interface SupervisorLimits {
 
 /** Each leaves a call that was in flight the time to be served by the replacement, see callLimit in client.ts. */
 export const usualLimits: SupervisorLimits = { start: 30_000, silence: 6_000, deadlines, backOffFirst: 50, backOffMost: 5_000 }
-/** What a new attempt cannot mend: another try of the PIN may lock the token. */
-const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin', 'domain'])
+/** What a new attempt may make worse: another try of the PIN may lock the token. A domain that is not seen may be of an HSM that syncs. */
+const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin'])
 
 export class AgentSupervisor {
   readonly #options: SupervisorOptions
@@ -73,7 +74,7 @@ export class AgentSupervisor {
     clearTimeout(this.#timer)
     const agent = this.#agent
     if (agent === null) return
-    const gone = new Promise(resolve => agent.child.once('exit', resolve))
+    const gone = new Promise(resolve => agent.child.once('exit', resolve).once('error', resolve))
     // The lifeline: at end of file the agent kills itself; SIGKILL besides, should even that thread be stuck.
     agent.child.stdin?.end()
     const kill = setTimeout(() => agent.child.kill('SIGKILL'), 1_000)
@@ -89,18 +90,26 @@ export class AgentSupervisor {
     let served = false
     let fatal: FatalCode | undefined
     let cause: StartReason = 'exit'
-    const agent = spawnAgent(token, message => { hear(message) })
-    this.#agent = agent
-    this.#options.started(reason)
-    let silence = setTimeout(() => { end('silent') }, this.#limits.start)
+    let silence: NodeJS.Timeout | undefined
 
     const end = (why: StartReason): void => {
       cause = why
-      agent.child.kill('SIGKILL')
+      agent?.child.kill('SIGKILL')
+    }
+    const listen = (milliseconds: number): void => {
+      clearTimeout(silence)
+      silence = setTimeout(() => { end('silent') }, milliseconds)
     }
     const hear = (message: FromAgent): void => {
-      clearTimeout(silence)
-      silence = setTimeout(() => { end('silent') }, this.#limits.silence)
+      if (message.type === 'fatal') {
+        fatal = message.code
+        this.#options.log('error', message.message, { token: token.label })
+        first?.reject(new StartError(message.message))
+        return
+      }
+      // What an agent said last may be read after its end.
+      if (this.#agent !== agent) return
+      listen(this.#limits.silence)
       if (message.type === 'ready') {
         served = true
         this.#failedStarts = 0
@@ -112,31 +121,46 @@ export class AgentSupervisor {
       } else if (message.type === 'sick') {
         this.#options.log('warn', 'the token is lost for the hsm-agent, which is replaced', { token: token.label, reason: message.reason })
         end('sick')
-      } else if (message.type === 'fatal') {
-        fatal = message.code
-        this.#options.log('error', message.message, { token: token.label })
-        first?.reject(new StartError(message.message))
       }
     }
-    agent.child.on('error', error => first?.reject(error))
-    agent.child.on('exit', (code, signal) => {
+    const ended = (how: string): void => {
       clearTimeout(silence)
       for (const socket of sockets) rmSync(socket, { force: true })
       if (this.#address?.generation === generation) this.#publish(null)
       if (this.#agent === agent) this.#agent = null
-      first?.reject(new StartError(`the hsm-agent for token '${token.label}' ended before it served (${signal ?? `exit ${code}`})`))
+      first?.reject(new StartError(`the hsm-agent for token '${token.label}' ended before it served (${how})`))
       if (this.#stopping || (first !== undefined && !served)) return
-      if (fatal !== undefined && final.has(fatal)) return
-      this.#restart(served, cause)
-    })
+      // Looked at when the time has come: why it ended may be read after its end.
+      this.#restart(served, cause, () => fatal !== undefined && final.has(fatal))
+    }
+    /** For want of processes, memory or file descriptors, or of the program: there will be no exit. */
+    const neverBegan = (error: unknown): void => {
+      const how = error instanceof Error ? error.message : String(error)
+      this.#options.log('error', 'the hsm-agent cannot be started', { token: token.label, error: how })
+      ended(how)
+    }
+    this.#options.started(reason)
+    let agent: AgentProcess | undefined
+    try {
+      agent = (this.#options.spawn ?? spawnAgent)(token, hear)
+    } catch (thrown) {
+      neverBegan(thrown)
+      return
+    }
+    const { child } = agent
+    this.#agent = agent
+    listen(this.#limits.start)
+    child.on('error', error => { if (child.pid === undefined) neverBegan(error) })
+    child.on('exit', (code, signal) => { ended(signal ?? `exit ${code}`) })
     agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets, deadlines: this.#limits.deadlines })
   }
 
-  #restart(served: boolean, reason: StartReason): void {
+  /** `givenUp` is asked when the time of the next start has come. */
+  #restart(served: boolean, reason: StartReason, givenUp: () => boolean): void {
     if (!served) this.#failedStarts++
     // Only starts that fail are spaced out: an agent that has served is replaced at once.
     const delay = served ? 0 : Math.min(this.#limits.backOffFirst * 2 ** this.#failedStarts, this.#limits.backOffMost)
-    this.#timer = setTimeout(() => { this.#spawn(reason) }, delay)
+    this.#timer = setTimeout(() => { if (!givenUp()) this.#spawn(reason) }, delay)
   }
 
   #publish(address: AgentAddress | null): void {
