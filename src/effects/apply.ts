@@ -64,8 +64,8 @@ export class Effects {
     return output
   }
 
-  /** Gives a material its next backing key, unless it has one already: a new key under the same material id. */
-  async addBacking({ keyId, materialId, backing }: BackingName): Promise<void> {
+  /** Gives a material its next backing key, a new key under the same material id. Resolves to false when it has one already. */
+  async addBacking({ keyId, materialId, backing }: BackingName): Promise<boolean> {
     const intent = await transaction(this.#options.pool, async tx => {
       // The key's row is the lock: of two gateways that reach the bound at once, the second finds what the first has planned.
       await lockKey(tx, keyId)
@@ -75,7 +75,9 @@ export class Effects {
       await insertMaterial(tx, plan)
       return await insertIntent(tx, { id: randomUUID(), kind: 'add-backing', keyId, payload: encodePayload({ plan, entries: [] }) }, leaseMilliseconds)
     })
-    if (intent !== undefined) await this.apply(intent, false)
+    if (intent === undefined) return false
+    await this.apply(intent, false)
+    return true
   }
 
   /** Carries out one claimed intent. `again`: an earlier attempt may have got as far as the HSM. Safe to repeat. */

@@ -3,6 +3,7 @@
 // 2^31 the key gets a new backing key under the same KeyMaterialId; what is encrypted until that one is there stays below 2^32.
 import type { SealedMaterial } from '../keys/material.ts'
 import { decodeMaterial } from '../keys/material.ts'
+import { HsmUnavailable } from '../hsm/hsm.ts'
 import { isConnectionLoss, type Pool } from '../store/database.ts'
 import { bookInvocations, type BackingName } from '../store/invocations.ts'
 
@@ -22,8 +23,8 @@ export const usualLimits: InvocationLimits = { first: 2 ** 12, most: 2 ** 20, su
 
 export interface InvocationsOptions {
   readonly pool: Pool
-  /** Makes the next backing key. Called at most once at a time for a key. */
-  readonly succeed: (backing: BackingName) => Promise<void>
+  /** Makes the next backing key; false when there is one, or one in the making. Called at most once at a time for a key. */
+  readonly succeed: (backing: BackingName) => Promise<boolean>
   readonly on: {
     /** `share`: how much of the way to its succession the backing key has gone. */
     readonly leased: (count: number, share: number) => void
@@ -37,8 +38,10 @@ export interface InvocationsOptions {
 }
 
 /** The key may not encrypt now: its bound is reached, or Postgres is away for longer than the unleased invocations last. */
-export class InvocationsExhausted extends Error {
-  override readonly name = 'InvocationsExhausted'
+export class InvocationsExhausted extends HsmUnavailable {
+  constructor(message: string) {
+    super('unavailable', message)
+  }
 }
 
 interface Lease {
@@ -49,7 +52,10 @@ interface Lease {
   /** Used without a lease, not yet booked. */
   owed: number
   fetching: Promise<void> | undefined
-  succeeding: boolean
+  /** When a successor may be asked for, milliseconds. */
+  successionAt: number
+  /** The hard bound is reached: never again. */
+  ended: boolean
 }
 
 const hour = 3_600_000
@@ -101,7 +107,10 @@ export class Invocations {
     const { keyId, materialId, backing, cipherMode } = decodeMaterial(material.row)
     // Derived mode has no counter to keep: 2^48 messages with random 128-bit nonces.
     if (cipherMode !== 'direct') return undefined
-    const lease: Lease = { backing: { keyId, materialId: Buffer.from(materialId), backing }, left: 0, size: this.#limits.first / 2, since: this.#now(), owed: 0, fetching: undefined, succeeding: false }
+    const lease: Lease = {
+      backing: { keyId, materialId: Buffer.from(materialId), backing }, left: 0, size: this.#limits.first / 2, since: this.#now(), owed: 0,
+      fetching: undefined, successionAt: 0, ended: false,
+    }
     this.#leases.set(name, lease)
     if (this.#leases.size > keptLeases) this.#dropOldest()
     return lease
@@ -115,11 +124,11 @@ export class Invocations {
   }
 
   async #wait(lease: Lease): Promise<void> {
-    // While Postgres is away nobody waits for it: one attempt a second is made beside the requests.
-    if (this.#awayUntil === undefined) await this.#fetch(lease)
-    else if (this.#now() >= this.#awayUntil) {
-      this.#awayUntil = this.#now() + tryEvery
-      this.#fetch(lease).catch((error: unknown) => { this.#options.on.fault(error) })
+    if (!lease.ended) await this.#refill(lease)
+    if (lease.ended) {
+      // Its successor has been asked for; should that have failed, it is asked for again.
+      this.#succeed(lease)
+      throw new InvocationsExhausted(`key ${lease.backing.keyId}: its backing key ${lease.backing.backing} has reached the bound of AES-GCM`)
     }
     if (lease.left > 0) {
       lease.left--
@@ -128,6 +137,15 @@ export class Invocations {
     if (lease.owed >= this.#limits.unleased) throw new InvocationsExhausted(`key ${lease.backing.keyId}: no invocation can be booked for its backing key ${lease.backing.backing}`)
     lease.owed++
     this.#options.on.unleased()
+  }
+
+  async #refill(lease: Lease): Promise<void> {
+    // While Postgres is away nobody waits for it: one attempt a second is made beside the requests.
+    if (this.#awayUntil === undefined) await this.#fetch(lease)
+    else if (this.#now() >= this.#awayUntil) {
+      this.#awayUntil = this.#now() + tryEvery
+      this.#fetch(lease).catch((error: unknown) => { this.#options.on.fault(error) })
+    }
   }
 
   /** One request at a time for a key; never rejects for a Postgres that is away. */
@@ -140,33 +158,44 @@ export class Invocations {
     const now = this.#now()
     const size = lease.since + hour > now ? Math.min(lease.size * 2, this.#limits.most) : this.#limits.first
     const { owed } = lease
+    const booked = await this.#bookOrAway(lease.backing, size + owed)
+    if (booked === undefined) return
+    lease.owed -= owed
+    if (booked > this.#limits.end) {
+      // Nothing that follows may be taken for Postgres being away: a bound that is reached is reached.
+      lease.ended = true
+      this.#succeed(lease)
+      await this.#bookOrAway(lease.backing, -size)
+      return
+    }
+    lease.left += size
+    lease.size = size
+    lease.since = now
+    this.#options.on.leased(size, booked / this.#limits.succession)
+    if (booked >= this.#limits.succession) this.#succeed(lease)
+  }
+
+  /** How many are booked in all, or undefined while Postgres is away. */
+  async #bookOrAway(backing: BackingName, count: number): Promise<number | undefined> {
     try {
-      const booked = await bookInvocations(this.#options.pool, lease.backing, size + owed)
-      lease.owed -= owed
+      const booked = await bookInvocations(this.#options.pool, backing, count)
       this.#awayUntil = undefined
-      if (booked > this.#limits.end) {
-        await bookInvocations(this.#options.pool, lease.backing, -size)
-        throw new InvocationsExhausted(`key ${lease.backing.keyId}: its backing key ${lease.backing.backing} has reached the bound of AES-GCM`)
-      }
-      lease.left += size
-      lease.size = size
-      lease.since = now
-      this.#options.on.leased(size, booked / this.#limits.succession)
-      if (booked >= this.#limits.succession) this.#succeed(lease)
+      return booked
     } catch (error) {
       if (!isConnectionLoss(error)) throw error
       this.#awayUntil = this.#now() + tryEvery
       this.#options.on.fault(error)
+      return undefined
     }
   }
 
+  /** Asks for the next backing key: once at a time, and again a while later as long as this one is still asked for. */
   #succeed(lease: Lease): void {
-    if (lease.succeeding) return
-    lease.succeeding = true
-    this.#options.succeed(lease.backing).then(() => { this.#options.on.succeeded() }, (error: unknown) => {
-      lease.succeeding = false
-      this.#options.on.fault(error)
-    })
+    if (this.#now() < lease.successionAt) return
+    lease.successionAt = Infinity
+    this.#options.succeed(lease.backing)
+      .then(made => { if (made) this.#options.on.succeeded() }, (error: unknown) => { this.#options.on.fault(error) })
+      .finally(() => { lease.successionAt = this.#now() + tryEvery })
   }
 
   async #return(lease: Lease): Promise<void> {

@@ -74,7 +74,7 @@ export class DatabaseError extends Error {
     super(answer === undefined ? `${what}: ${error instanceof Error ? error.message : 'failed'}` : `${what}: ${describe(answer)}`)
     this.sqlState = answer?.code
     this.constraint = answer?.constraint
-    this.connectionLoss = isConnectionLoss(error)
+    this.connectionLoss = isLoss(error)
   }
 }
 
@@ -90,6 +90,12 @@ const lossStates = new Set(['57P01', '57P02', '57P03', '53300', '25006'])
 /** True when Postgres could not be reached, gave no answer in time or is going away: the same statement may work later. */
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof DatabaseError) return error.connectionLoss
+  // An error of whoever else is on the way is nobody's lost connection.
+  return (error instanceof pg.DatabaseError || (error instanceof Error && 'code' in error)) && isLoss(error)
+}
+
+/** The same of what pg threw: errors of anybody else never come here. */
+function isLoss(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return error.code !== undefined && (lossStates.has(error.code) || error.code.startsWith('08'))
   // Without an answer from the server an error of pg is about the connection; a TypeError or RangeError is about us.
   return error instanceof Error && !(error instanceof TypeError) && !(error instanceof RangeError)
@@ -167,5 +173,20 @@ async function rollback(client: PoolClient, cause: unknown): Promise<Error | und
     return undefined
   } catch (error) {
     return error as Error
+  }
+}
+
+/**
+ * Runs `work` while no other session holds the lock of this name; undefined when one does. The lock ends with its connection, so a
+ * process that dies does not keep it.
+ */
+export async function alone<T>(pool: Pool, name: string, work: () => Promise<T>): Promise<T | undefined> {
+  const client = await connect(pool)
+  try {
+    const { rows: [found] } = await run<{ locked: boolean }>(client, { name: 'lock', text: 'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked' }, [name])
+    return found?.locked === true ? await work() : undefined
+  } finally {
+    // Closed rather than given back: that is what lets go of the lock, whatever happened.
+    client.release(true)
   }
 }

@@ -5,7 +5,7 @@ import { CreateKeyCommand, DecryptCommand, EncryptCommand, ReEncryptCommand, typ
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { parseCiphertext } from '../../src/keys/ciphertext.ts'
 import { openPool, type Pool } from '../../src/store/database.ts'
-import { kms } from '../support/aws.ts'
+import { expectError, kms } from '../support/aws.ts'
 import { newFolder, writeConfig, writeTokenFiles } from '../support/installation.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { startProxy, type Proxy } from '../support/proxy.ts'
@@ -140,6 +140,24 @@ describe('invocations of a key in direct mode', () => {
     }
     const { rows } = await pool.query<{ count: string }>('SELECT count(*) FROM materials WHERE key_id = $1 AND mac IS NULL', [keyId])
     expect(rows[0]?.count).toBe('0')
+  })
+
+  it('end at the hard bound when no successor can be made, for this key alone, and go on once there is one', async () => {
+    const one = await gateway({ succession: 8, end: 20, first: 4, most: 4, unleased: 3 })
+    const keyId = await newKey(one)
+    // A successor row that can never be confirmed: its intent is missing, so that no new backing key comes.
+    await pool.query(`INSERT INTO materials (key_id, material_id, backing, cipher_mode, residency, cka_id)
+      SELECT key_id, material_id, 2, cipher_mode, residency, cka_id FROM materials WHERE key_id = $1`, [keyId])
+    const made: Buffer[] = []
+    for (let i = 0; i < 40; i++) await encrypt(one, keyId).then(blob => made.push(blob), () => undefined)
+    expect(made.length).toBeGreaterThanOrEqual(16)
+    expect(made.length).toBeLessThanOrEqual(20)
+    await expectError(one.client.send(new EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('more') })), 'KeyUnavailableException')
+    // The bound of one key says nothing of another.
+    const other = await newKey(one)
+    await encrypt(one, other)
+    await pool.query('DELETE FROM materials WHERE key_id = $1 AND backing = 2', [keyId])
+    await expect.poll(async () => encrypt(one, keyId).then(backingOf, () => 0), { timeout: 20_000 }).toBe(2)
   })
 
   it('go on for a while without Postgres, then stop, and are booked on its return', async () => {

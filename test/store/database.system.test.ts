@@ -111,5 +111,5 @@ test('a server that is not there, or going away, is a connection loss; a fault o
   const answer = (code: string): pg.DatabaseError => Object.assign(new pg.DatabaseError('', 0, 'error'), { code })
   for (const code of ['08006', '57P01', '57P02', '57P03', '53300', '25006']) expect(isConnectionLoss(answer(code)), code).toBe(true)
   for (const code of ['23505', '40001', '40P01', '57014', '42P01']) expect(isConnectionLoss(answer(code)), code).toBe(false)
-  expect(isConnectionLoss(new TypeError('undefined is not a function'))).toBe(false)
+  for (const ours of [new TypeError('undefined is not a function'), new Error('the bound is reached')]) expect(isConnectionLoss(ours)).toBe(false)
 })
