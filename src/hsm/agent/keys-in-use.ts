@@ -71,7 +71,7 @@ export class KeysInUse {
     if (!material.domainId.equals(this.#domain.id) || material.domainVersion !== this.#domain.version) throw new Refused('the row is of another domain')
     const resident = material.residency === 'resident'
     const handle = resident
-      ? findResident(this.#session, material.ckaId)
+      ? findResident(this.#session, material)
       : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
     return {

@@ -4,7 +4,7 @@ import type { Handle } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { encodeMaterial, type Material, type SealedMaterial } from '../../keys/material.ts'
 import { authenticate, type Domain } from './domain.ts'
-import { keyKind, residentAttributes, wrappableAttributes } from './key-template.ts'
+import { keyKind, residentAttributes, residentLabel, wrappableAttributes } from './key-template.ts'
 import type { Profile } from './profile.ts'
 import { Refused } from './refused.ts'
 import type { Session } from './session.ts'
@@ -26,16 +26,24 @@ export function makeMaterial(session: Session, profile: Profile, domain: Domain,
     } finally {
       session.destroy(key)
     }
-  } else if (!again || findResident(session, plan.ckaId) === undefined) {
+  } else if (!again || findResident(session, plan) === undefined) {
     session.generateKey(kind.generate(), residentAttributes(kind, profile, plan))
   }
   const row = encodeMaterial({ ...plan, domainId: domain.id, domainVersion: domain.version, spkiDigest: Buffer.alloc(0), blob })
   return { row, mac: authenticate(session, domain.integrityKey, row) }
 }
 
-/** The one secret or private key with this CKA_ID. Finds two to refuse two. @throws Refused */
-export function findResident(session: Session, ckaId: Buffer): Handle | undefined {
+/**
+ * The one secret or private key with this row's CKA_ID. Finds two to refuse two, and refuses one that was made for another key: a
+ * gateway taken over must not have a second row made for an object by naming its CKA_ID.
+ * @throws Refused
+ */
+export function findResident(session: Session, { ckaId, keyId }: Pick<Material, 'ckaId' | 'keyId'>): Handle | undefined {
   const found = [pkcs11.CKO_SECRET_KEY, pkcs11.CKO_PRIVATE_KEY].flatMap(keyClass => session.find({ CLASS: keyClass, TOKEN: true, ID: ckaId }, 2))
+  const [handle] = found
   if (found.length > 1) throw new Refused(`two keys with CKA_ID ${ckaId.toString('hex')}`)
-  return found[0]
+  if (handle !== undefined && session.get(handle, 'LABEL').toString() !== residentLabel(keyId)) {
+    throw new Refused(`the key with CKA_ID ${ckaId.toString('hex')} was made for another KMS key`)
+  }
+  return handle
 }
