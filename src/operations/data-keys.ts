@@ -34,7 +34,12 @@ function lengthOf({ KeySpec, NumberOfBytes }: Size): number {
 
 async function generate(hsm: Hsm, entry: KeyEntry, context: EncryptionContext | undefined, length: number): Promise<{ plaintext: Buffer; blob: Buffer }> {
   const plaintext = await hsm.random(length)
-  return { plaintext, blob: await hsm.encrypt(currentOf(entry), encodeContext(context), plaintext) }
+  try {
+    return { plaintext, blob: await hsm.encrypt(currentOf(entry), encodeContext(context), plaintext) }
+  } catch (thrown) {
+    plaintext.fill(0)
+    throw thrown
+  }
 }
 
 export const GenerateDataKey = operation({

@@ -9,6 +9,7 @@ import { keyArn, newKeyId } from '../keys/identifier.ts'
 import type { Key } from '../keys/key.ts'
 import { keySpecNames, keyUsages } from '../keys/spec.ts'
 import { boolean, enumeration, list, required, text } from '../shape/shape.ts'
+import { lockAccount } from '../store/identities.ts'
 import { countKeys, insertKey, listKeys } from '../store/keys.ts'
 import { putKeyPolicy } from '../store/policies.ts'
 import { putTags } from '../store/tags.ts'
@@ -59,6 +60,7 @@ export const CreateKey = operation({
     const compiled = compilePolicy(document, 'key')
     await requirePrincipals(tx, compiled.principalArns)
     if (input.BypassPolicyLockoutSafetyCheck !== true) refuseLockout(compiled, caller, arn)
+    await lockAccount(tx, locale.accountId)
     if (await countKeys(tx, locale.accountId) >= settings.keyQuota) throw new KmsError('LimitExceededException')
 
     const spec = specOf(input)

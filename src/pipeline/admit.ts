@@ -7,6 +7,7 @@ import { stateError } from '../keys/state.ts'
 import { KmsError } from '../errors.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import type { KeyNeed, ParsedInput } from '../operations/operation.ts'
+import { ignoresCiphertext } from './dry-run.ts'
 import type { ResolvedKey } from './resolve.ts'
 
 /** @throws InvalidCiphertextException, IncorrectKeyException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException */
@@ -18,7 +19,7 @@ export function admit(input: ParsedInput, resolved: readonly ResolvedKey[], keys
 }
 
 function admitKey(input: ParsedInput, { need, header }: ResolvedKey, { key }: KeyEntry): void {
-  if (need.key.kind === 'ciphertext' && input[need.key.blob] !== undefined) {
+  if (need.key.kind === 'ciphertext' && input[need.key.blob] !== undefined && !ignoresCiphertext(input)) {
     if (header === undefined) throw invalidCiphertext()
     if (!header.keyId.equals(keyIdBytes(key.id)) || header.multiRegion !== key.multiRegion) {
       throw new KmsError('IncorrectKeyException', 'The key ID in the request does not identify a CMK that can perform this operation.')

@@ -9,6 +9,7 @@ import type { Key } from '../keys/key.ts'
 import { stateError } from '../keys/state.ts'
 import { transaction, type Db } from '../store/database.ts'
 import { lockKey } from '../store/keys.ts'
+import { dryRunSucceeded, ignoresCiphertext } from './dry-run.ts'
 import type { RequestEvent } from './event.ts'
 import type { Resources } from './resources.ts'
 import { wipe } from '../shape/wipe.ts'
@@ -31,7 +32,7 @@ export async function perform(resources: Resources, task: Task, event: RequestEv
       return output
     }
     case 'use': {
-      if (skipsCiphertext(input)) throw dryRunSucceeded()
+      if (ignoresCiphertext(input)) throw dryRunSucceeded()
       const output = await operation.handle({ ...given, hsm: resources.hsm })
       // A dry run does all of it and answers nothing: a wrong ciphertext must fail as it would without.
       if (input.DryRun === true) {
@@ -89,8 +90,3 @@ function forget({ cache }: Resources, { operation, keys, input, caller }: Task):
   const alias = operation.alias === undefined ? undefined : input[operation.alias.member]
   if (typeof alias === 'string') cache.forget(`alias ${caller.accountId} ${alias}`)
 }
-
-const skipsCiphertext = (input: ParsedInput): boolean =>
-  input.DryRun === true && Array.isArray(input.DryRunModifiers) && input.DryRunModifiers.includes('IGNORE_CIPHERTEXT')
-
-const dryRunSucceeded = (): KmsError => new KmsError('DryRunOperationException', 'The request would have succeeded, but the DryRun option is set.')

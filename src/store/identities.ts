@@ -32,13 +32,19 @@ export async function findAccount(db: Db, accountId: string): Promise<Account | 
   return await row<Account>(db, { name: 'accounts.find', text: `SELECT ${accountColumns} FROM accounts WHERE id = $1` }, [accountId])
 }
 
-/** A page of the accounts behind the id `after`. */
+/** Locks an account until the transaction ends, against others that count what it has. */
+export async function lockAccount(tx: Db, id: string): Promise<void> {
+  // NO KEY: rows that refer to the account may be inserted meanwhile.
+  await row(tx, { name: 'accounts.lock', text: 'SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE' }, [id])
+}
+
 /** Those of the account ids that exist. */
 export async function findAccounts(db: Db, ids: readonly string[]): Promise<string[]> {
   const found = await rows<{ id: string }>(db, { name: 'accounts.find-many', text: 'SELECT id FROM accounts WHERE id = ANY($1)' }, [ids])
   return found.map(({ id }) => id)
 }
 
+/** A page of the accounts behind the id `after`. */
 export async function listAccounts(db: Db, after: string | undefined, limit: number): Promise<Account[]> {
   return await rows<Account>(db, {
     name: 'accounts.list', text: `SELECT ${accountColumns} FROM accounts WHERE id > $1 ORDER BY id LIMIT $2`,
