@@ -29,7 +29,7 @@ export interface CiphertextHeader {
   /** 32 bytes. */
   readonly materialId: Buffer
   readonly backing: number
-  /** 12 bytes in direct mode, 16 in derived mode. */
+  /** 12 bytes in direct mode, 16 in the others. */
   readonly iv: Buffer
 }
 

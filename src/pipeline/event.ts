@@ -24,7 +24,7 @@ export class RequestEvent {
   caller: Caller | undefined
   input: ParsedInput | undefined
   keys: readonly KeyEntry[] = []
-  /** A file of the caller's trail that is not for a key operation (STS). */
+  /** CloudTrail's readOnly for a request whose operation is no KMS operation, or unknown. */
   readOnly = true
 
   constructor(resources: Resources, request: IncomingRequest, source: RecordInput['eventSource']) {

@@ -1,5 +1,5 @@
 // What differs between vendors, as data. A new vendor is one more literal here. SoftHSM's and NSS's rows are measured; the others
-// are from the vendors' documents, and the probe at start (probe.ts) says what of them is so.
+// are from the vendors' documents and untested: no such device was at hand.
 import { ckr } from './ckr.ts'
 import type { FaultClass } from './fault-class.ts'
 
