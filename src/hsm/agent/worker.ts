@@ -28,7 +28,7 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { readonly type: 'opened'; readonly ticket: number; readonly name: string; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
-  | { readonly type: 'drop'; readonly name: string }
+  | { readonly type: 'drop'; readonly ticket: number; readonly name: string }
 
 export type OpenOutcome =
   | { readonly ok: true; readonly key: OpenKey }
@@ -37,7 +37,7 @@ export type OpenOutcome =
 export type FromWorker =
   | { readonly type: 'listening' }
   | { readonly type: 'open'; readonly ticket: number; readonly name: Uint8Array; readonly row: Uint8Array }
-  | { readonly type: 'dropped'; readonly name: string }
+  | { readonly type: 'dropped'; readonly ticket: number }
   /** The token does not know the handle of this key any more. */
   | { readonly type: 'stale'; readonly name: string }
   /** Login, sessions or the device are lost for this process. */
@@ -101,7 +101,7 @@ const canary: SessionCanary = { key: Buffer.from(start.canary.key), iv: Buffer.f
 port.on('message', (message: ToWorker) => {
   if (message.type === 'drop') {
     keys.delete(message.name)
-    port.postMessage({ type: 'dropped', name: message.name } satisfies FromWorker)
+    port.postMessage({ type: 'dropped', ticket: message.ticket } satisfies FromWorker)
   } else resume(message)
 })
 

@@ -4,19 +4,37 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker.ts'
 
 export type Reply = (message: ToWorker) => void
 
+/** What a worker thread is to its parent. */
+export interface WorkerPort {
+  postMessage(message: ToWorker): void
+  on(event: 'message', hear: (message: FromWorker) => void): unknown
+  on(event: 'error', hear: (error: Error) => void): unknown
+}
+
+const startThread = (workerData: WorkerStart): WorkerPort => new Worker(new URL('./worker.js', import.meta.url), { workerData })
+
 export class Workers {
-  readonly #workers: Worker[] = []
-  /** Names that workers are told to forget, with how many have not yet said that they have. */
-  readonly #forgetting = new Map<string, { left: number; resolve: () => void }>()
+  readonly #start: (start: WorkerStart) => WorkerPort
+  readonly #workers: WorkerPort[] = []
+  /**
+   * Drops that workers were told of, by ticket, with how many have not yet said that they have done it. Not by name: two drops of one
+   * name may be under way, and a worker that has answered the first may still use the handle that the second is about.
+   */
+  readonly #forgetting = new Map<number, { left: number; resolve: () => void }>()
+  #lastTicket = 0
+
+  constructor(start = startThread) {
+    this.#start = start
+  }
 
   /** Starts them and resolves when all listen. A worker that ends, ends the agent: the supervisor starts another. */
   async start(starts: readonly WorkerStart[], hear: (message: FromWorker, reply: Reply) => void): Promise<void> {
-    await Promise.all(starts.map(workerData => new Promise<void>((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData })
+    await Promise.all(starts.map(start => new Promise<void>((resolve, reject) => {
+      const worker = this.#start(start)
       this.#workers.push(worker)
-      worker.on('message', (message: FromWorker) => {
+      worker.on('message', message => {
         if (message.type === 'listening') resolve()
-        else if (message.type === 'dropped') this.#forgotten(message.name)
+        else if (message.type === 'dropped') this.#forgotten(message.ticket)
         else hear(message, reply => { worker.postMessage(reply) })
       })
       worker.on('error', error => {
@@ -29,15 +47,16 @@ export class Workers {
   /** Makes every worker forget a key; resolves when none can use its handle any more. One that hangs never answers. */
   forget(name: string): Promise<void> {
     return new Promise(resolve => {
-      this.#forgetting.set(name, { left: this.#workers.length, resolve })
-      for (const worker of this.#workers) worker.postMessage({ type: 'drop', name } satisfies ToWorker)
+      const ticket = ++this.#lastTicket
+      this.#forgetting.set(ticket, { left: this.#workers.length, resolve })
+      for (const worker of this.#workers) worker.postMessage({ type: 'drop', ticket, name })
     })
   }
 
-  #forgotten(name: string): void {
-    const waiting = this.#forgetting.get(name)
+  #forgotten(ticket: number): void {
+    const waiting = this.#forgetting.get(ticket)
     if (waiting === undefined || --waiting.left > 0) return
-    this.#forgetting.delete(name)
+    this.#forgetting.delete(ticket)
     waiting.resolve()
   }
 }
