@@ -80,9 +80,12 @@ export class Cache {
     return this.#find('alias', this.#aliases, `${accountId} ${name}`)
   }
 
-  /** The caller behind an access key id. */
-  accessKey(id: string): CallerEntry | undefined | Promise<CallerEntry | undefined> {
-    return this.#find('access-key', this.#callers, id)
+  /**
+   * The caller behind an access key id. `begin` is called before a read of Postgres that this look-up would cause; by throwing, it
+   * prevents the read.
+   */
+  accessKey(id: string, begin?: () => void): CallerEntry | undefined | Promise<CallerEntry | undefined> {
+    return this.#find('access-key', this.#callers, id, begin)
   }
 
   state(): CacheState {
@@ -116,12 +119,13 @@ export class Cache {
     this.#clear()
   }
 
-  #find<V>(kind: CacheKind, entries: Entries<V>, id: string): V | undefined | Promise<V | undefined> {
+  #find<V>(kind: CacheKind, entries: Entries<V>, id: string, begin?: () => void): V | undefined | Promise<V | undefined> {
     const entry = entries.get(id)
     if (this.#listen.live()) {
       if (entry === undefined) {
+        const filled = entries.fill(id, begin)
         this.#options.on.miss(kind)
-        return entries.fill(id)
+        return filled
       }
       this.#options.on.hit(kind)
       return entry.value
@@ -131,6 +135,7 @@ export class Cache {
       this.#options.on.hit(kind)
       return entry.value
     }
+    begin?.()
     this.#options.on.miss(kind)
     return this.#ask(entries, id)
   }

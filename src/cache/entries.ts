@@ -31,10 +31,14 @@ export class Entries<V> {
     return this.#found.get(id) ?? this.#missing.get(id)
   }
 
-  /** Reads an entry and keeps it; all who ask meanwhile share the read, unless an invalidation came in between. */
-  fill(id: string): Promise<V | undefined> {
+  /**
+   * Reads an entry and keeps it; all who ask meanwhile share the read, unless an invalidation came in between. `begin` is called
+   * before a read of its own and prevents it by throwing.
+   */
+  fill(id: string, begin?: () => void): Promise<V | undefined> {
     const running = this.#joinable.get(id)
     if (running !== undefined) return running.result
+    begin?.()
     const fill = this.#begin(id)
     this.#joinable.set(id, fill)
     return fill.result

@@ -51,18 +51,27 @@ export class SigningKeys {
 
   /**
    * The signing key, 32 bytes: a Buffer when it is known, otherwise a promise of one. Use it at once and never keep it: a dropped
-   * key's bytes are overwritten. Comes after checkScope, which bounds date, Region and service.
+   * key's bytes are overwritten. Comes after checkScope, which bounds date, Region and service. `begin` is called before an unseal
+   * of its own, not when one under way is joined; by throwing, it prevents the unseal.
    * @throws SealBroken when the secret was not sealed for this access key, user and account; HsmUnavailable. Neither is remembered.
    */
-  get(accessKey: SealedAccessKey, date: string, region: string, service: string): Buffer | Promise<Buffer> {
+  get(accessKey: SealedAccessKey, { date, region, service }: Scope, begin?: () => void): Buffer | Promise<Buffer> {
     const now = this.#options.now().getTime()
     if (now >= this.#nextExpiry) this.#dropExpired(now)
-    const name = `${accessKey.id}/${date}/${region}/${service}`
+    const name = nameOf(accessKey.id, { date, region, service })
     const entry = this.#entries.get(name)
-    if (entry === undefined || !sameRow(entry.accessKey, accessKey)) return this.#unsealed(name, accessKey, { date, region, service })
+    if (entry === undefined || !sameRow(entry.accessKey, accessKey)) return this.#unsealed(name, accessKey, { date, region, service }, begin)
     this.#entries.delete(name)
     this.#entries.set(name, entry)
     return entry.signingKey
+  }
+
+  /**
+   * The signing key last kept for an access key id, whatever its row says by now; starts no work. Only good for knowing that who signs
+   * with it has been a caller this day, never for who that is.
+   */
+  peek(accessKeyId: string, scope: Scope): Buffer | undefined {
+    return this.#entries.get(nameOf(accessKeyId, scope))?.signingKey
   }
 
   /** Drops all keys, also those that are being unsealed. */
@@ -74,11 +83,12 @@ export class SigningKeys {
   }
 
   /** Requests that ask for the same key at once wait for one unseal. */
-  #unsealed(name: string, accessKey: SealedAccessKey, scope: Scope): Promise<Buffer> {
+  #unsealed(name: string, accessKey: SealedAccessKey, scope: Scope, begin: (() => void) | undefined): Promise<Buffer> {
     const { userId, accountId, serviceKeyVersion, sealedSecret } = accessKey
     const flight = `${name}/${userId ?? 'root'}/${accountId}/${serviceKeyVersion}/${sealedSecret.toString('base64')}`
     const waiting = this.#pending.get(flight)
     if (waiting !== undefined) return waiting
+    begin?.()
     const derived = this.#derive(name, accessKey, scope).finally(() => {
       if (this.#pending.get(flight) === derived) this.#pending.delete(flight)
     })
@@ -141,6 +151,8 @@ function sameRow(known: SealedAccessKey, row: SealedAccessKey): boolean {
   return known.userId === row.userId && known.accountId === row.accountId
     && known.serviceKeyVersion === row.serviceKeyVersion && known.sealedSecret.equals(row.sealedSecret)
 }
+
+const nameOf = (id: string, { date, region, service }: Scope): string => `${id}/${date}/${region}/${service}`
 
 /** Milliseconds since the epoch of a YYYYMMDD; NaN for anything else. */
 const startOfDay = (date: string): number => Date.parse(`${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}T00:00:00Z`)

@@ -21,6 +21,19 @@ test('those who ask for one id share one read', async () => {
   expect(entries.get('a')).toEqual({ value: 'A' })
 })
 
+test('only who causes a read is asked before it, and may prevent it', async () => {
+  const { open, read } = reads()
+  const entries = new Entries(10, read)
+  const begun: string[] = []
+  const refused = new Error('not for you')
+  expect(() => entries.fill('a', () => { throw refused })).toThrow(refused)
+  expect(open.length).toBe(0)
+  const both = [entries.fill('a', () => begun.push('first')), entries.fill('a', () => begun.push('second'))]
+  open[0]?.answer('A')
+  expect(await Promise.all(both)).toEqual(['A', 'A'])
+  expect(begun).toEqual(['first'])
+})
+
 test('a read that an invalidation overtook is answered and not kept, and who asks after it reads anew', async () => {
   for (const overtake of [(entries: Entries<string>) => entries.drop('a'), (entries: Entries<string>) => entries.clear(), (entries: Entries<string>) => entries.dropWhere(() => false)]) {
     const { open, read } = reads()

@@ -36,7 +36,7 @@ function setUp(options: Partial<SigningKeysOptions> = {}) {
     now: () => clock.now,
     ...options,
   })
-  const get = (row: SealedAccessKey = accessKey, date = '20261122', region = 'eu-central-1', service = 'kms') => keys.get(row, date, region, service)
+  const get = (row: SealedAccessKey = accessKey, date = '20261122', region = 'eu-central-1', service = 'kms') => keys.get(row, { date, region, service })
   return { keys, get, seen, clock }
 }
 
@@ -61,6 +61,30 @@ describe('a signing key', () => {
     const { get, seen } = setUp()
     const answers = await Promise.all(Array.from({ length: 20 }, async () => await get()))
     expect(answers.every(key => key.equals(derived()))).toBe(true)
+    expect(seen.materials).toHaveLength(1)
+  })
+
+  it('asks before it is unsealed, not when an unseal is joined or the key is known', async () => {
+    const { keys, seen } = setUp()
+    const scope = { date: '20261122', region: 'eu-central-1', service: 'kms' }
+    const refused = new Error('not for you')
+    expect(() => keys.get(accessKey, scope, () => { throw refused })).toThrow(refused)
+    expect(seen.materials).toHaveLength(0)
+    let asked = 0
+    const begin = (): void => { asked++ }
+    await Promise.all(Array.from({ length: 20 }, async () => await keys.get(accessKey, scope, begin)))
+    expect(await keys.get(accessKey, scope, begin)).toEqual(derived())
+    expect(asked).toBe(1)
+  })
+
+  it('can be looked at without any work, also when the row has changed', async () => {
+    const { keys, get, seen } = setUp()
+    const scope = { date: '20261122', region: 'eu-central-1', service: 'kms' }
+    expect(keys.peek(accessKey.id, scope)).toBeUndefined()
+    await get()
+    expect(keys.peek(accessKey.id, scope)).toEqual(derived())
+    expect(keys.peek(accessKey.id, { ...scope, service: 'sts' })).toBeUndefined()
+    expect(keys.peek('AKIAOTHER', scope)).toBeUndefined()
     expect(seen.materials).toHaveLength(1)
   })
 
