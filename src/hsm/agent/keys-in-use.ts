@@ -3,6 +3,7 @@
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial } from '../../keys/material.ts'
 import { isAuthentic, type Domain } from './domain.ts'
+import { Fault } from './fault.ts'
 import type { Verb } from './frames.ts'
 import { keyKind, unwrapAttributes } from './key-template.ts'
 import { findResident } from './make-material.ts'
@@ -86,8 +87,16 @@ export class KeysInUse {
     const [name, held] = oldest
     this.#held.delete(name)
     // A worker that hangs never answers: the object then stays until the supervisor ends this process.
-    void this.#drop(name).then(() => {
-      if (!held.resident) this.#session.destroy(held.handle)
-    })
+    void this.#drop(name).then(() => { this.#destroy(held) })
+  }
+
+  #destroy({ resident, handle }: Held): void {
+    if (resident) return
+    try {
+      this.#session.destroy(handle)
+    } catch (thrown) {
+      // Gone already, or it stays until the session ends: nobody uses it, and no call in flight is to be lost over it.
+      if (!(thrown instanceof Fault)) throw thrown
+    }
   }
 }
