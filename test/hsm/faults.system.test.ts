@@ -102,6 +102,14 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
     return { firstSuccess: (load.answers[before.answers] ?? Infinity) - cleared }
   }
 
+  /** Less than a second to the first answer: at one of three times, since a busy machine may take that long for anything. */
+  async function expectQuick(disturb: () => Promise<void>): Promise<void> {
+    const times: number[] = []
+    do times.push((await loadUnder(disturb)).firstSuccess)
+    while (Math.min(...times) >= 1_000 && times.length < 3)
+    expect(Math.min(...times)).toBeLessThan(1_000)
+  }
+
   /** The same faults again and again: each setting counts its `times` anew. */
   async function again(rounds: number, faults: () => Faults): Promise<void> {
     for (let round = 0; round < rounds; round++) {
@@ -137,40 +145,34 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
     expect(agentsOf(directory)).toEqual([agent])
   })
 
-  it('while logins are lost, one agent after the other', async () => {
-    for (const call of ['C_EncryptInit', 'C_GenerateRandom']) {
+  it.each(['C_EncryptInit', 'C_GenerateRandom'])('while the login is lost, as %s tells', async call => {
+    await expectQuick(async () => {
       const agent = agentOf(directory)
-      const { firstSuccess } = await loadUnder(async () => {
-        chaos.control({ process: agent, fail: { [call]: { ckr: ckr.USER_NOT_LOGGED_IN } } })
-        await until(() => !agentsOf(directory).includes(agent), 'the end of the agent')
-      })
-      expect(firstSuccess).toBeLessThan(1_000)
-    }
+      chaos.control({ process: agent, fail: { [call]: { ckr: ckr.USER_NOT_LOGGED_IN } } })
+      await until(() => !agentsOf(directory).includes(agent), 'the end of the agent')
+    })
   })
 
   it('while the token is dead for whoever has it open', async () => {
-    const agent = agentOf(directory)
-    const { firstSuccess } = await loadUnder(async () => {
+    await expectQuick(async () => {
+      const agent = agentOf(directory)
       chaos.control({ dead: ckr.DEVICE_REMOVED })
       await until(() => !agentsOf(directory).includes(agent), 'the end of the agent')
     })
-    expect(firstSuccess).toBeLessThan(1_000)
   })
 
   it('while the token is gone for a second', async () => {
-    const { firstSuccess } = await loadUnder(async () => {
+    await expectQuick(async () => {
       chaos.control({ fail: { '*': { ckr: ckr.DEVICE_ERROR } } })
       await pause(1_000)
     })
-    expect(firstSuccess).toBeLessThan(1_000)
   })
 
   it('while the agent is killed', async () => {
-    const { firstSuccess } = await loadUnder(() => {
+    await expectQuick(() => {
       process.kill(agentOf(directory), 'SIGKILL')
       return Promise.resolve()
     })
-    expect(firstSuccess).toBeLessThan(1_000)
   })
 })
 
