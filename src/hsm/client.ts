@@ -50,7 +50,7 @@ export class HsmClient implements Hsm {
   readonly #now: () => number
   #address: AgentAddress | null = null
   #connections: Connection[] = []
-  readonly #queue: { call: Call; pending: Pending }[] = []
+  #queue: { call: Call; pending: Pending }[] = []
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
   /** A material stays the same object as long as it is cached. */
@@ -243,6 +243,8 @@ export class HsmClient implements Hsm {
         ? new HsmUnavailable('deadline', `no answer to ${pending.verb} in time`)
         : new HsmUnavailable('unavailable', 'no hsm-agent serves'))
     }
+    // Those that nobody waits for any more must not make the queue full for others.
+    this.#queue = this.#queue.filter(({ pending }) => !pending.settled)
   }
 
   #settle(pending: Pending): void {
