@@ -119,6 +119,7 @@ function openCache({ config, log, pool, metrics }: CacheParts): Cache {
     on: {
       hit: kind => { metrics.cache.hit(kind) },
       miss: kind => { metrics.cache.miss(kind) },
+      stale: kind => { metrics.cache.stale(kind) },
       state: state => {
         metrics.cache.bypassed(state !== 'live')
         log.info({ state }, 'the cache changed its state')

@@ -29,6 +29,8 @@ export interface CacheOptions {
   readonly on: {
     readonly hit: (kind: CacheKind) => void
     readonly miss: (kind: CacheKind) => void
+    /** Answered from what is kept while Postgres was away; told beside hit or miss. */
+    readonly stale: (kind: CacheKind) => void
     readonly state: (state: CacheState) => void
     /** Why LISTEN has no connection; for the log. */
     readonly fault: (error: unknown) => void
@@ -131,16 +133,16 @@ export class Cache {
       return entry.value
     }
     if (entry !== undefined && this.#mayServeStale() && this.#awayUntil !== undefined && performance.now() < this.#awayUntil) {
-      this.#staleServed++
+      this.#servedStale(kind)
       this.#options.on.hit(kind)
       return entry.value
     }
     begin?.()
     this.#options.on.miss(kind)
-    return this.#ask(entries, id)
+    return this.#ask(kind, entries, id)
   }
 
-  async #ask<V>(entries: Entries<V>, id: string): Promise<V | undefined> {
+  async #ask<V>(kind: CacheKind, entries: Entries<V>, id: string): Promise<V | undefined> {
     // The others do not wait for this attempt, which may take as long as the pool's time limits.
     if (this.#awayUntil !== undefined) this.#awayUntil = Infinity
     try {
@@ -155,9 +157,14 @@ export class Cache {
       if (!this.#listen.live()) this.#away(performance.now() + tryEvery)
       const entry = entries.get(id)
       if (entry === undefined || !this.#mayServeStale()) throw error
-      this.#staleServed++
+      this.#servedStale(kind)
       return entry.value
     }
+  }
+
+  #servedStale(kind: CacheKind): void {
+    this.#staleServed++
+    this.#options.on.stale(kind)
   }
 
   #mayServeStale(): boolean {

@@ -20,9 +20,9 @@ const functions = [
   'C_VerifyInit', 'C_Verify', 'C_GenerateKey', 'C_GenerateKeyPair', 'C_WrapKey', 'C_UnwrapKey', 'C_DeriveKey', 'C_GenerateRandom',
   'C_EncapsulateKey', 'C_DecapsulateKey',
 ]
-const authnReasons = ['missing', 'incomplete', 'unknown-key', 'inactive-key', 'signature', 'skew', 'expired', 'throttled', 'unavailable'] as const
-const startReasons = ['first', 'exit', 'deadline', 'memory', 'error'] as const
-const cacheKinds = ['key', 'alias', 'policy', 'grant', 'identity', 'access-key', 'signing-key', 'account', 'material'] as const
+const authnReasons = ['missing', 'incomplete', 'unknown-key', 'signature', 'skew', 'throttled'] as const
+const startReasons = ['first', 'exit', 'deadline', 'error'] as const
+const cacheKinds = ['key', 'alias', 'access-key'] as const
 
 export type AuthnReason = (typeof authnReasons)[number]
 export type AgentStartReason = (typeof startReasons)[number]
@@ -127,8 +127,6 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const errors = declare.counter('hsm_function_errors_total', 'PKCS#11 calls that did not return CKR_OK.', ['token', 'function', 'ckr'])
   const queue = declare.histogram('hsm_queue_seconds', 'Time that a frame waits in the agent for a session.', functionBuckets, ['token'])
   const up = declare.gauge('hsm_up', 'Whether the token answers (1) or not (0).', 'max', ['token'])
-  const breaker = declare.gauge('hsm_breaker_open', 'Whether calls to the token are being refused after faults.', 'max', ['token'])
-  const failovers = declare.counter('hsm_failovers_total', 'Calls that were passed to the next token.', ['token'])
   const starts = declare.counter('hsm_agent_starts_total', 'Starts of an hsm-agent, by why one was needed.', ['token', 'reason'])
   const refused = declare.counter('hsm_material_refused_total', 'Material rows whose HMAC the HSM refused: a damaged or edited database.')
   const time = bound(token, label => bound(name, known => duration.labels(label, known)))
@@ -139,8 +137,6 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
       errors.inc({ token: token(label), function: name(fn), ckr: returnValueLabel(ckr) }),
     queued: (label: string, seconds: number) => wait(label).observe(seconds),
     up: (label: string, isUp: boolean) => up.set({ token: token(label) }, isUp ? 1 : 0),
-    breaker: (label: string, open: boolean) => breaker.set({ token: token(label) }, open ? 1 : 0),
-    failedOver: (label: string) => failovers.inc({ token: token(label) }),
     agentStarted: (label: string, why: AgentStartReason) => starts.inc({ token: token(label), reason: reason(why) }),
     materialRefused: () => refused.inc(),
   }
@@ -151,7 +147,6 @@ function cacheMetrics(declare: Declare) {
   const hits = declare.counter('cache_hits_total', 'Look-ups answered from the cache.', ['kind'])
   const misses = declare.counter('cache_misses_total', 'Look-ups that went to Postgres.', ['kind'])
   const stale = declare.counter('cache_stale_total', 'Look-ups answered from the cache while Postgres was away.', ['kind'])
-  const entries = declare.gauge('cache_entries', 'Entries held.', 'sum', ['kind'])
   const bypassed = declare.gauge('cache_bypassed', 'Whether a process bypasses its cache because its LISTEN connection is not alive.', 'max')
   const hit = bound(label, kind => hits.labels(kind))
   const miss = bound(label, kind => misses.labels(kind))
@@ -159,7 +154,6 @@ function cacheMetrics(declare: Declare) {
     hit: (kind: CacheKind) => hit(kind).inc(),
     miss: (kind: CacheKind) => miss(kind).inc(),
     stale: (kind: CacheKind) => stale.inc({ kind: label(kind) }),
-    entries: (kind: CacheKind, count: number) => entries.set({ kind: label(kind) }, count),
     bypassed: (is: boolean) => bypassed.set(is ? 1 : 0),
   }
 }

@@ -61,7 +61,7 @@ async function connected(options: { maxStaleMs?: number; limit?: number } = {}):
     maxStaleMs: 60_000,
     limit: 1_000,
     ...options,
-    on: { hit: kind => seen.hits.push(kind), miss: kind => seen.misses.push(kind), state: state => seen.states.push(state), fault: () => {} },
+    on: { hit: kind => seen.hits.push(kind), miss: kind => seen.misses.push(kind), stale: () => {}, state: state => seen.states.push(state), fault: () => {} },
   })
   open.push(cache)
   await cache.ready()
