@@ -176,7 +176,7 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
   })
 })
 
-describe('a key that is made while calls fail', () => {
+describe('without an SDK that tries again', () => {
   const context = encodeContext(undefined)
   let token: TestToken
 
@@ -196,12 +196,25 @@ describe('a key that is made while calls fail', () => {
     if (plan.residency === 'resident') expect(await poke(directory, 'count', { id: plan.ckaId.toString('hex') })).toBe(1)
   }
 
+  it('a key whose handle goes stale twice under one call is opened anew each time', async () => {
+    const key = await token.client.create(newPlan(), false)
+    chaos.control({ fail: { C_EncryptInit: { ckr: ckr.KEY_HANDLE_INVALID, times: 2 } } })
+    const blob = await token.client.encrypt(key, context, Buffer.from('hello'))
+    expect((await token.client.decrypt(key, context, blob)).toString()).toBe('hello')
+  })
+
+  it('a key whose handle is always stale is an error in the end', async () => {
+    const key = await token.client.create(newPlan(), false)
+    chaos.control({ fail: { C_EncryptInit: { ckr: ckr.KEY_HANDLE_INVALID } } })
+    await expect(token.client.encrypt(key, context, Buffer.from('hello'))).rejects.toMatchObject({ name: 'HsmUnavailable', reason: 'unavailable', message: 'the hsm-agent answered needRow' })
+  })
+
   // One fault; as many as one worker tries; one more, so that another worker goes on with what the first has begun.
   const counts = [1, 3, 4]
   const cases = (['wrapped', 'resident'] as const).flatMap(residency =>
     ['C_GenerateKey', 'C_Sign', ...(residency === 'wrapped' ? ['C_WrapKey'] : [])].flatMap(call => counts.map(count => [residency, call, count] as const)))
 
-  it.each(cases)('is one, %s, behind %s that fails (%i times)', async (residency, call, times) => {
+  it.each(cases)('a key that is made is one, %s, behind %s that fails (%i times)', async (residency, call, times) => {
     const plan = residency === 'wrapped' ? newPlan() : residentPlan()
     await expectOneKey(plan, async () => {
       chaos.control({ fail: { [call]: { ckr: ckr.DEVICE_ERROR, times } } })
@@ -213,7 +226,7 @@ describe('a key that is made while calls fail', () => {
     expect(token.starts).toEqual(['first'])
   })
 
-  it('is one, resident, when the agent is lost after the object was made', async () => {
+  it('a key that is made is one, resident, when the agent is lost after the object was made', async () => {
     const plan = residentPlan()
     await expectOneKey(plan, async () => {
       chaos.control({ process: agentOf(directory), fail: { C_Sign: { ckr: ckr.USER_NOT_LOGGED_IN } } })
