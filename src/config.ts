@@ -98,7 +98,7 @@ const tokenSettings = {
   profile: text<string>(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -', 'What is known of this kind of token', { fallback: 'generic' }),
   pinFile: path<string>('File with the user PIN, mode 0600', {}),
   env: variables('Variables for this token\'s process alone, such as SOFTHSM2_CONF'),
-  workers: integer(2, 1, 64, 'threads', 'Threads that call this token; 16 to 32 on a network HSM'),
+  workers: integer(2, 1, 64, 'threads', 'Threads that use keys of this token, besides one that makes keys; 16 to 32 on a network HSM'),
 }
 
 /** Every setting of Trent. */

@@ -1,17 +1,17 @@
-// The gateway's side of the HSM: verbs to the least-loaded worker, at most 32 outstanding on each, a bounded queue before them,
-// one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
+// The gateway's side of the HSM: verbs to the least-loaded worker of their lane, with a bounded queue before them; one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
 import { invalidCiphertext } from '../keys/ciphertext.ts'
 import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
+import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
-import { Connection, type Call } from './connection.ts'
 import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { Lane, laneOf, lanes, type LaneName } from './lane.ts'
 
 /** Where an agent listens: told by the supervisor, again at each replacement. */
 export interface AgentAddress {
   readonly token: string
   readonly generation: number
-  readonly sockets: readonly string[]
+  readonly sockets: Readonly<Record<LaneName, readonly string[]>>
 }
 
 export interface ClientOptions {
@@ -24,7 +24,6 @@ export interface ClientOptions {
 const callLimits: Readonly<Partial<Record<Verb, number>>> = { create: 30_000 }
 const usualCallLimit = 10_000
 export const callLimit = (verb: Verb): number => callLimits[verb] ?? usualCallLimit
-const queueLimit = 2_048
 const sweepEveryMilliseconds = 250
 const attempts = 2
 /** How often a row is sent with one call: the key may go stale under it, at this worker or, a moment later, at another. */
@@ -33,8 +32,9 @@ const rowsLimit = 3
 const lossLimit = 4
 /** By then an agent that died has lost all its connections. */
 const repeatMilliseconds = 20
-const reconnectMilliseconds = 50
 const none = Buffer.alloc(0)
+
+type FieldsOf = (attempt: number, left: number) => readonly Buffer[]
 
 interface Pending {
   readonly verb: Verb
@@ -49,8 +49,7 @@ export class HsmClient implements Hsm {
   readonly #observe: ClientOptions['observe']
   readonly #now: () => number
   #address: AgentAddress | null = null
-  #connections: Connection[] = []
-  #queue: { call: Call; pending: Pending }[] = []
+  readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
   /** A material stays the same object as long as it is cached. */
@@ -66,24 +65,12 @@ export class HsmClient implements Hsm {
   /** Uses this agent from now on; null while there is none. Calls in flight with the former one are sent again to the next. */
   setAgent(address: AgentAddress | null): void {
     if (address !== null && address.generation === this.#address?.generation) return
-    const former = this.#connections
     this.#address = address
-    this.#connections = []
-    for (const path of address?.sockets ?? []) this.#connect(path)
-    for (const connection of former) connection.close()
-  }
-
-  /** A connection that ends while its agent goes on is made again: the agent ends those whose frames it cannot read. */
-  #connect(path: string): void {
-    const address = this.#address
-    this.#connections.push(new Connection(path, address?.generation ?? 0, () => { this.#drain() }, ended => {
-      this.#connections = this.#connections.filter(one => one !== ended)
-      if (address === this.#address) setTimeout(() => { if (address === this.#address) this.#connect(path) }, reconnectMilliseconds).unref()
-    }))
+    for (const name of lanes) this.#lanes[name].use(address?.sockets[name] ?? [], address?.generation ?? 0)
   }
 
   get available(): boolean {
-    return this.#connections.some(connection => connection.isOpen)
+    return lanes.some(name => this.#lanes[name].isOpen)
   }
 
   async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer> {
@@ -110,7 +97,7 @@ export class HsmClient implements Hsm {
 
   async create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
     const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
-    const payload = payloadOf(await this.#call('create', attempt => [row, Buffer.from([again || attempt > 0 ? 1 : 0])]))
+    const payload = payloadOf(await this.#call('create', (attempt, left) => [row, Buffer.from([again || attempt > 0 ? 1 : 0]), encodeExpiry(left)]))
     return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }
   }
 
@@ -160,8 +147,8 @@ export class HsmClient implements Hsm {
     return this.#withKeys(verb, [material], fields)
   }
 
-  /** `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
-  #call(verb: Verb, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[] = []): Promise<AnswerFrame> {
+  /** `fieldsOf` is given how often the call was sent before and the milliseconds it has left. `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
+  #call(verb: Verb, fieldsOf: FieldsOf, lost: number[] = []): Promise<AnswerFrame> {
     return new Promise<AnswerFrame>((resolve, reject) => {
       const pending: Pending = { verb, deadline: this.#now() + callLimit(verb), settled: false, sentElsewhere: false, resolve, reject }
       this.#pending.add(pending)
@@ -169,10 +156,10 @@ export class HsmClient implements Hsm {
     })
   }
 
-  #attempt(pending: Pending, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[]): void {
-    this.#dispatch({
+  #attempt(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
+    const sent = this.#lanes[laneOf(pending.verb)].send({
       verb: pending.verb,
-      fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0)),
+      fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0), pending.deadline - this.#now()),
       answered: (answer, generation) => {
         if (pending.settled) {
           // Too late for its caller; it may be a plaintext all the same.
@@ -195,43 +182,19 @@ export class HsmClient implements Hsm {
         pending.resolve(answer)
       },
     }, pending)
+    if (sent) return
+    this.#settle(pending)
+    pending.reject(new HsmUnavailable('busy', 'the queue before the HSM is full'))
   }
 
   /** The connections of an agent that dies end one after the other, so a call may be lost on several of them: that is one death. */
-  #repeat(pending: Pending, fieldsOf: (attempt: number) => readonly Buffer[], lost: number[]): void {
+  #repeat(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
     if (new Set(lost).size < attempts && lost.length < lossLimit) {
       setTimeout(() => { if (!pending.settled) this.#attempt(pending, fieldsOf, lost) }, repeatMilliseconds)
       return
     }
     this.#settle(pending)
     pending.reject(new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
-  }
-
-  #dispatch(call: Call, pending: Pending): void {
-    const connection = this.#leastLoaded()
-    if (connection !== undefined) connection.send(call)
-    else if (this.#queue.length < queueLimit) this.#queue.push({ call, pending })
-    else {
-      this.#settle(pending)
-      pending.reject(new HsmUnavailable('busy', 'the queue before the HSM is full'))
-    }
-  }
-
-  #leastLoaded(): Connection | undefined {
-    let best: Connection | undefined
-    for (const connection of this.#connections) {
-      if (connection.hasRoom && (best === undefined || connection.outstanding < best.outstanding)) best = connection
-    }
-    return best
-  }
-
-  #drain(): void {
-    while (this.#queue.length > 0) {
-      const connection = this.#leastLoaded()
-      if (connection === undefined) return
-      const next = this.#queue.shift()
-      if (next !== undefined && !next.pending.settled) connection.send(next.call)
-    }
   }
 
   #expire(): void {
@@ -243,8 +206,7 @@ export class HsmClient implements Hsm {
         ? new HsmUnavailable('deadline', `no answer to ${pending.verb} in time`)
         : new HsmUnavailable('unavailable', 'no hsm-agent serves'))
     }
-    // Those that nobody waits for any more must not make the queue full for others.
-    this.#queue = this.#queue.filter(({ pending }) => !pending.settled)
+    for (const name of lanes) this.#lanes[name].sweep()
   }
 
   #settle(pending: Pending): void {

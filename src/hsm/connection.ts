@@ -9,8 +9,6 @@ export interface Call {
   answered(answer: AnswerFrame | undefined, generation: number): void
 }
 
-export const outstandingLimit = 32
-
 export class Connection {
   readonly #socket: Socket
   readonly #calls = new Map<number, Call>()
@@ -20,11 +18,13 @@ export class Connection {
   /** Open for calls: not while it is being made, since a call on a connection that fails counts as an attempt. */
   #open = false
   readonly #generation: number
+  readonly #limit: number
   readonly #freed: () => void
 
-  /** `freed` is called whenever there is room for another call; `ended` once, after every call was told. */
-  constructor(path: string, generation: number, freed: () => void, ended: (connection: Connection) => void) {
+  /** At most `limit` calls at a time. `freed` is called whenever there is room for another; `ended` once, after every call was told. */
+  constructor(path: string, generation: number, limit: number, freed: () => void, ended: (connection: Connection) => void) {
     this.#generation = generation
+    this.#limit = limit
     this.#freed = freed
     this.#socket = connect(path, () => {
       this.#open = true
@@ -49,7 +49,7 @@ export class Connection {
   }
 
   get hasRoom(): boolean {
-    return this.#open && this.#calls.size < outstandingLimit
+    return this.#open && this.#calls.size < this.#limit
   }
 
   send(call: Call): void {

@@ -85,7 +85,8 @@ export class AgentSupervisor {
   #spawn(reason: StartReason, first?: { resolve(ready: AgentReady): void; reject(error: Error): void }): void {
     const { token, pin, domain, directory } = this.#options
     const generation = ++this.#generation
-    const sockets = Array.from({ length: token.workers }, (_, i) => join(directory, `${generation}-${i}`))
+    // One worker more than the token's setting says is for what is slow.
+    const sockets = Array.from({ length: token.workers + 1 }, (_, i) => join(directory, `${generation}-${i}`))
     for (const socket of sockets) rmSync(socket, { force: true })
     let served = false
     let fatal: FatalCode | undefined
@@ -113,7 +114,7 @@ export class AgentSupervisor {
       if (message.type === 'ready') {
         served = true
         this.#failedStarts = 0
-        this.#publish({ token: token.label, generation, sockets })
+        this.#publish({ token: token.label, generation, sockets: { hot: sockets.slice(0, -1), slow: sockets.slice(-1) } })
         first?.resolve(message)
       } else if (message.type === 'overrun') {
         this.#options.log('warn', 'a call in the token has passed its deadline: the hsm-agent is replaced', { token: token.label, deadlineClass: message.deadlineClass })

@@ -133,10 +133,10 @@ describe.each([1, 2])('gateway.processes: %i', processes => {
   it('kill -9 of the agent: another serves, and no client notices', async () => {
     const { agents, gateways } = group(trent)
     expect(agents).toHaveLength(1)
-    expect(sockets(trent)).toEqual(['1-0', '1-1'])
+    expect(sockets(trent)).toEqual(['1-0', '1-1', '1-2'])
     for (let generation = 2; generation < 5; generation++) {
       kill(group(trent).agents)
-      await until('another agent', () => sockets(trent).join() === `${generation}-0,${generation}-1`)
+      await until('another agent', () => sockets(trent).join() === `${generation}-0,${generation}-1,${generation}-2`)
       await load.more(30)
     }
     await load.end()
@@ -184,7 +184,7 @@ describe.each([1, 2])('gateway.processes: %i', processes => {
 
     trent = await trent.again()
     expect(readdirSync(runFolder(trent))).toEqual([String(trent.primary.pid)])
-    expect(sockets(trent)).toEqual(['1-0', '1-1'])
+    expect(sockets(trent)).toEqual(['1-0', '1-1', '1-2'])
     load = new Load(trent.url)
     await load.more(30)
     await load.end()

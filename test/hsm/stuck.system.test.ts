@@ -116,6 +116,19 @@ describe('a call that never returns', () => {
   })
 })
 
+it('keys that take long to make hold up no use of a key, however many there are', async () => {
+  const token = await open({}, usualLimits)
+  const key = await openKey(token)
+  chaos.control({ hang: ['C_GenerateKey'] })
+  const made = Array.from({ length: 6 }, () => token.client.create(newPlan(), false))
+  await until(() => chaos.hanging().length > 0, 'a key that is being made')
+  expect(await roundTrips(token, key, 50)).toEqual(messages(50))
+  expect(chaos.hanging().map(line => line.split(' ')[1])).toEqual(['C_GenerateKey'])
+  chaos.clear()
+  await Promise.all((await Promise.all(made)).map(one => roundTrips(token, one, 1)))
+  expect(token.starts).toEqual(['first'])
+})
+
 it('abort() in the module: the agent is replaced, and the replacement serves all that was in flight', async () => {
   const token = await open()
   const key = await openKey(token)

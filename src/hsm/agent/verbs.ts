@@ -28,6 +28,8 @@ export interface KeyVerb {
 interface PlainVerb {
   readonly deadline: DeadlineClass
   readonly fields: number
+  /** Which of the fields is the moment after which the call must not begin, see expiry.ts. */
+  readonly expiry?: number
   /** `again`: this worker has tried before, and may have got to the token. */
   readonly run: (bench: Bench, fields: readonly Buffer[], again: boolean) => Buffer
 }
@@ -81,8 +83,10 @@ export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
   },
   create: {
     deadline: 'unhurried',
-    fields: 2,
-    /** Fields: the plan as a material row without domain and blob; one byte that says whether an earlier attempt was made. */
+    fields: 3,
+    // An intent that is long given up may by now be carried out elsewhere: a second object under its CKA_ID would make the key unusable.
+    expiry: 2,
+    /** Fields: the plan as a material row without domain and blob; one byte that says whether an earlier attempt was made; the expiry. */
     run({ session, profile, domain }, [plan = empty, sentAgain = empty], again) {
       const material = decodeMaterial(plan)
       const made = makeMaterial(session, profile, domain, material, again || sentAgain[0] !== 0)

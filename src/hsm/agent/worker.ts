@@ -6,6 +6,7 @@ import pkcs11 from 'pkcs11js'
 import { attempt, renewed, type Outcome, type Remedies } from './attempt.ts'
 import { passes, type SessionCanary } from './canary.ts'
 import type { Domain } from './domain.ts'
+import { hasExpired } from './expiry.ts'
 import { decodeRequest, encodeAnswer, FrameError, FrameReader, verbs, type AnswerFrame, type RequestFrame, type Status, type Timing, type Verb } from './frames.ts'
 import { ckrOf, Fault } from './fault.ts'
 import type { OpenKey } from './keys-in-use.ts'
@@ -157,6 +158,8 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
   const plain = plainVerbs[verb]
   if (plain !== undefined) {
     if (request.fields.length !== plain.fields) throw new FrameError('field count')
+    const expiry = plain.expiry === undefined ? undefined : request.fields[plain.expiry]
+    if (expiry !== undefined && hasExpired(expiry)) return answer(request, 'fault', arrived, 0, Buffer.from('the call came to the HSM too late'))
     return perform(request, arrived, plain.deadline, again => plain.run(bench, request.fields, again))
   }
   const keyVerb = keyVerbs[verb]

@@ -2,11 +2,12 @@
 import { connect, type Socket } from 'node:net'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { encodeExpiry } from '../../../src/hsm/agent/expiry.ts'
 import { decodeAnswer, encodeAnswer, encodeRequest, frameLimitBytes, FrameReader, type AnswerFrame, type Verb } from '../../../src/hsm/agent/frames.ts'
 import { rowName } from '../../../src/hsm/agent/row-name.ts'
 import { encodeContext } from '../../../src/keys/context.ts'
 import { encodeMaterial, type SealedMaterial } from '../../../src/keys/material.ts'
-import { agentOf, newPlan, openToken, until, type TestToken } from '../../support/token.ts'
+import { agentOf, newPlan, openToken, poke, residentPlan, until, type TestToken } from '../../support/token.ts'
 
 let token: TestToken
 let socketPath: string
@@ -47,7 +48,7 @@ const none = Buffer.alloc(0)
 
 beforeAll(async () => {
   token = await openToken()
-  socketPath = token.supervisor.address?.sockets[0] ?? ''
+  socketPath = token.supervisor.address?.sockets.hot[0] ?? ''
   key = await token.client.create(newPlan(), false)
   bystander = new Line(socketPath)
   agent = agentOf(token.directory)
@@ -81,6 +82,22 @@ const named = (verb: Verb, ...fields: Buffer[]): Buffer => encodeRequest(1, verb
 const freshKey = (changes: Parameters<typeof newPlan>[0] = {}): Promise<SealedMaterial> => token.client.create(newPlan(changes), false)
 const planRow = (changes: object): Buffer => encodeMaterial({ ...newPlan(), domainId: none, domainVersion: 0, spkiDigest: none, blob: none, ...changes })
 
+it('a create that comes too late makes nothing, and one in time does', async () => {
+  const late = residentPlan()
+  const counts = async (): Promise<number> => await poke(token.directory, 'count', { id: late.ckaId.toString('hex') })
+  const line = new Line(socketPath)
+  line.write(named('create', planRow(late), Buffer.from([0]), encodeExpiry(-1)))
+  await until(() => line.answers.length === 1, 'an answer')
+  expect(line.answers[0]).toMatchObject({ status: 'fault', ckr: 0, timings: [] })
+  expect(line.answers[0]?.payload.toString()).toBe('the call came to the HSM too late')
+  expect(await counts()).toBe(0)
+  line.write(named('create', planRow(late), Buffer.from([0]), encodeExpiry(10_000)))
+  await until(() => line.answers.length === 2, 'another answer')
+  expect(line.answers[1]).toMatchObject({ status: 'ok' })
+  expect(await counts()).toBe(1)
+  line.close()
+})
+
 describe('a connection ends, and nothing else, on', () => {
   it.each<[string, () => Buffer]>([
     ['a frame shorter than id and verb', () => rawFrame(Buffer.alloc(3))],
@@ -106,11 +123,13 @@ describe('a connection ends, and nothing else, on', () => {
     ['encrypt of nothing, with the row', () => named('encrypt', rowName(key), key.row, none, none)],
     ['encrypt of 8,193 bytes, with the row', () => named('encrypt', rowName(key), key.row, none, Buffer.alloc(8193))],
     ['seal of nothing, with the row', () => named('seal', rowName(token.domain.sealKey), token.domain.sealKey.row, none, none)],
-    ['create of what is no row', () => named('create', randomBytes(100), Buffer.from([0]))],
-    ['create of nothing', () => named('create', none, none)],
-    ['create with a material id of 5 bytes', () => named('create', planRow({ materialId: Buffer.alloc(5) }), Buffer.from([0]))],
-    ['create with a key id that is none', () => named('create', planRow({ keyId: '../..' }), Buffer.from([0]))],
-    ['create with a CKA_ID that a domain key could have', () => named('create', planRow({ residency: 'resident', ckaId: Buffer.alloc(21) }), Buffer.from([0]))],
+    ['create of what is no row', () => named('create', randomBytes(100), Buffer.from([0]), encodeExpiry(10_000))],
+    ['create without the moment of its end', () => named('create', planRow({}), Buffer.from([0]))],
+    ['create with half a moment', () => named('create', planRow({}), Buffer.from([0]), Buffer.alloc(4))],
+    ['create of nothing', () => named('create', none, none, encodeExpiry(10_000))],
+    ['create with a material id of 5 bytes', () => named('create', planRow({ materialId: Buffer.alloc(5) }), Buffer.from([0]), encodeExpiry(10_000))],
+    ['create with a key id that is none', () => named('create', planRow({ keyId: '../..' }), Buffer.from([0]), encodeExpiry(10_000))],
+    ['create with a CKA_ID that a domain key could have', () => named('create', planRow({ residency: 'resident', ckaId: Buffer.alloc(21) }), Buffer.from([0]), encodeExpiry(10_000))],
   ])('%s', async (_what, bytes) => {
     await expectHungUp(bytes())
   })
