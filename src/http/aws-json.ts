@@ -28,8 +28,8 @@ export function sendError(response: ServerResponse, requestId: string, error: Km
   send(response, requestId, error.status, encodeError(error))
 }
 
-/** Answers a body beyond the limit with its error (413): the rest of the body is not read, so the connection ends with the answer. */
-export function sendTooLarge(response: ServerResponse, requestId: string, error: KmsError): void {
+/** Answers a body that is not read to its end with its error: the connection ends with the answer. */
+export function sendUnread(response: ServerResponse, requestId: string, error: KmsError): void {
   response.shouldKeepAlive = false
   sendError(response, requestId, error)
 }

@@ -9,6 +9,7 @@ import { checkScope, type ExpectedScope } from '../sigv4/scope.ts'
 import { verifySignature } from '../sigv4/verify.ts'
 import type { AuthnReason } from '../telemetry/metrics.ts'
 import type { RequestEvent } from './event.ts'
+import { throttled } from './failure.ts'
 import type { IncomingRequest, Resources } from './resources.ts'
 
 /** @throws the errors of SigV4 with AWS's texts; ThrottlingException */
@@ -60,9 +61,7 @@ function hasBeenCaller({ signingKeys }: Resources, request: IncomingRequest, aut
 
 /** @throws ThrottlingException when this address has caused too much work without showing who it is */
 function hold(resources: Resources, request: IncomingRequest): void {
-  if (!resources.gate.admit(request.address)) {
-    throw new KmsError('ThrottlingException', 'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.')
-  }
+  if (!resources.gate.admit(request.address)) throw throttled()
 }
 
 const reasons: Readonly<Partial<Record<ErrorCode, AuthnReason>>> = {

@@ -6,6 +6,14 @@ import type { Operation } from '../operations/operation.ts'
 import type { RequestEvent } from './event.ts'
 import type { IncomingRequest, Resources } from './resources.ts'
 
+/** Too much was asked for: SDKs wait and try again. */
+export const throttled = (): KmsError =>
+  new KmsError('ThrottlingException', 'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.')
+
+/** What went wrong is nothing the client can mend. */
+export const internal = (): KmsError =>
+  new KmsError('KMSInternalException', 'The request was rejected because an internal exception occurred. The request can be retried.')
+
 /** The client's error for a thrown value, recorded; should recording fail, that failure takes its place. */
 export async function refuse(resources: Resources, request: IncomingRequest, event: RequestEvent, thrown: unknown): Promise<KmsError> {
   const error = failureOf(resources, request, event, thrown)
@@ -28,15 +36,15 @@ function failureOf(resources: Resources, request: IncomingRequest, event: Reques
     resources.metrics.hsm.materialRefused()
     resources.log.error({ ...details, keys: event.keys.map(({ key }) => key.arn) }, 'ALARM: the HSM refuses a material row: the database was changed past Trent')
   } else resources.log.error(details, 'a request failed')
-  return new KmsError('KMSInternalException', 'The request was rejected because an internal exception occurred. The request can be retried.')
+  return internal()
 }
 
 /** Errors that SDKs try again. Never DisabledException or KMSInvalidStateException for a fault: those they do not. */
 function unavailable({ reason }: HsmUnavailable, operation: Operation | undefined): KmsError {
-  if (reason === 'busy') return new KmsError('ThrottlingException', 'You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.')
+  if (reason === 'busy') return throttled()
   if (reason === 'deadline') return new KmsError('DependencyTimeoutException', 'The system timed out while trying to fulfill the request. You can retry the request.')
   const usesKey = operation?.kind === 'use' && Object.keys(operation.needs).length > 0
   return usesKey
     ? new KmsError('KeyUnavailableException', 'The request was rejected because the specified KMS key was not available. You can retry the request.')
-    : new KmsError('KMSInternalException', 'The request was rejected because an internal exception occurred. The request can be retried.')
+    : internal()
 }

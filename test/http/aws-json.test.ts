@@ -2,7 +2,7 @@ import { DescribeKeyCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KmsError } from '../../src/errors.ts'
-import { encodeResult, isJson11, sendError, sendResult, sendTooLarge, sendUnknownProtocol } from '../../src/http/aws-json.ts'
+import { encodeResult, isJson11, sendError, sendResult, sendUnread, sendUnknownProtocol } from '../../src/http/aws-json.ts'
 import { answer, listening } from '../support/answer.ts'
 
 const requestId = '9a1d7c58-0b3a-4e7a-9f3c-3f8f0d1c2b4e'
@@ -76,7 +76,7 @@ describe('an answer', () => {
 
   it('to a body beyond the limit is 413 and ends the connection', async () => {
     const body = '{"__type":"RequestEntityTooLargeException"}'
-    expect(await answer(response => { sendTooLarge(response, requestId, new KmsError('RequestEntityTooLargeException')) }))
+    expect(await answer(response => { sendUnread(response, requestId, new KmsError('RequestEntityTooLargeException')) }))
       .toMatchObject({ status: 413, lines: jsonHeaders(body.length), body, headers: { connection: 'close' } })
   })
 })
