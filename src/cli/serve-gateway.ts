@@ -4,6 +4,7 @@ import { StartError } from '../errors.ts'
 import { openGateway, type Gateway } from '../gateway.ts'
 import type { AgentAddress } from '../hsm/client.ts'
 import { createLog } from '../telemetry/log.ts'
+import { logUnhandled } from './last-resort.ts'
 import type { FromGateway, ToGateway } from './primary-messages.ts'
 import { version } from './version.ts'
 
@@ -15,6 +16,8 @@ export function serveGateway(config: Config): void {
   // The primary decides: a Ctrl-C in the terminal reaches every process of the group.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   const log = createLog({ level: config.log.level === 'trace' ? 'debug' : config.log.level, name: 'gateway' })
+  // One request's fault must not end all others: whoever finds a way to cause it would have the whole service.
+  logUnhandled(log)
   let opening: Promise<Gateway> | undefined
   let address: AgentAddress | null = null
 
@@ -24,14 +27,15 @@ export function serveGateway(config: Config): void {
       if (opening === undefined) opening = open(config, log, address)
       else void opening.then(gateway => { gateway.setAgent(address) })
     } else if (message.type === 'report') void opening?.then(gateway => report(gateway, message.number))
-    else void opening?.then(async gateway => {
-      await gateway.close()
-      process.exit(0)
+    else void opening?.then(gateway => gateway.close()).then(() => process.exit(0), (err: unknown) => {
+      log.error({ err }, 'the end was not orderly')
+      process.exit(1)
     })
   })
   tell({ type: 'hello' })
 }
 
+/** Ends the process when the gateway cannot be opened, once the primary has been told why. */
 async function open(config: Config, log: ReturnType<typeof createLog>, agent: AgentAddress | null): Promise<Gateway> {
   try {
     const gateway = await openGateway({ config, log, version, agent })
@@ -39,8 +43,10 @@ async function open(config: Config, log: ReturnType<typeof createLog>, agent: Ag
     return gateway
   } catch (err) {
     log.error({ err }, 'the gateway did not start')
-    tell({ type: 'failed', message: err instanceof StartError ? err.message : `the gateway did not start: ${err instanceof Error ? err.message : String(err)}` })
-    throw err
+    const message = err instanceof StartError ? err.message : `the gateway did not start: ${err instanceof Error ? err.message : String(err)}`
+    return await new Promise<never>(() => {
+      process.send?.({ type: 'failed', message } satisfies FromGateway, undefined, undefined, () => process.exit(1))
+    })
   }
 }
 

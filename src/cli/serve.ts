@@ -15,6 +15,7 @@ import { Aggregate, snapshot } from '../telemetry/snapshot.ts'
 import type { StartReason } from '../hsm/supervisor.ts'
 import { configured, readConfig } from './configured.ts'
 import { GatewayFleet } from './gateway-fleet.ts'
+import { logUnhandled } from './last-resort.ts'
 import { onlyToken, openDomain, type OpenDomain } from './open-domain.ts'
 import { serveGateway } from './serve-gateway.ts'
 import { version } from './version.ts'
@@ -33,6 +34,8 @@ async function servePrimary(config: Config): Promise<void> {
   process.title = 'trent: primary'
   process.umask(0o077)
   const log = createLog({ level: config.log.level === 'trace' ? 'debug' : config.log.level, name: 'primary' })
+  // What this process was about to do for the others may be left undone for good; the service manager starts all of it again.
+  logUnhandled(log, () => process.exit(1))
   const token = onlyToken(config)
   const metrics = createMetrics({ version, operations: operations.keys(), tokens: [token.label] })
   const pool = openPool(config.database.url, { ...poolLimits, connections: 2 }, err => { log.warn({ err }, 'an idle Postgres connection broke') })

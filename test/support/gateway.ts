@@ -34,12 +34,12 @@ export async function startTrent(changes: ConfigChanges = {}): Promise<Trent> {
 }
 
 /** Starts Trent on files and a database that are there already. remove() drops them all the same. */
-export async function startTrentOn(directory: string, database: TestDatabase, changes: ConfigChanges = {}): Promise<Trent> {
+export async function startTrentOn(directory: string, database: TestDatabase, changes: ConfigChanges = {}, env: NodeJS.ProcessEnv = {}): Promise<Trent> {
   const config = await writeConfig(directory, database.url, changes)
   const logFile = join(directory, 'trent.log')
   const output = openSync(logFile, 'a')
   const before = (await readFile(logFile, 'utf8')).length
-  const primary = spawn(process.execPath, [mainFile, 'serve', '--config', config], { env: { PATH: process.env.PATH }, stdio: ['ignore', output, output] })
+  const primary = spawn(process.execPath, [mainFile, 'serve', '--config', config], { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', output, output] })
   closeSync(output)
   const exited = new Promise<number | null>(resolve => primary.once('exit', resolve))
   const log = (): Promise<string> => readFile(logFile, 'utf8')
