@@ -1,12 +1,13 @@
 // A rejection that nobody handles, in each kind of process of `trent serve`.
 import { GenerateRandomCommand } from '@aws-sdk/client-kms'
 import { once } from 'node:events'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import { kms } from '../support/aws.ts'
 import { startTrentOn, type Trent } from '../support/gateway.ts'
-import { newFolder, writeTokenFiles } from '../support/installation.ts'
+import { newFolder, tokenConfig, writeTokenFiles } from '../support/installation.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { children, isRunning } from '../support/processes.ts'
 import { until } from '../support/until.ts'
@@ -35,6 +36,16 @@ it('a gateway logs it, without what hung on it, and serves on', async () => {
   client.destroy()
   expect(gateways()).toEqual(before)
   expect(await trent.log()).not.toContain('the row of somebody')
+})
+
+it('a gateway that cannot be opened says why and ends, and the primary with it', async () => {
+  const directory = await newFolder('same-port')
+  const same = { url: trent.databaseUrl, drop: () => Promise.resolve() }
+  const changes = { listen: { port: Number(new URL(trent.url).port) }, hsm: { tokens: [tokenConfig(trent.directory)] } }
+  const failure = await startTrentOn(directory, same, changes).then(() => '', (error: Error) => error.message)
+  await rm(directory, { recursive: true, force: true })
+  expect(failure).toMatch(/^Error: the gateway did not start: .*EADDRINUSE/m)
+  expect(failure).not.toContain('nobody has handled')
 })
 
 it('the primary logs it the same way and ends, and all others with it', async () => {
