@@ -101,7 +101,7 @@ test('nothing is heard of a transaction that was rolled back, and everything of 
     await putKeyPolicy(tx, key.id, 'never')
     throw new Error('changed my mind')
   }).catch(() => {}))).toEqual([])
-  for (const table of ['tags', 'key_policies', 'aliases', 'user_policies', 'access_keys', 'keys, materials, key_policies, aliases, tags, intents']) {
+  for (const table of ['tags', 'key_policies', 'aliases', 'user_policies', 'access_keys', 'keys, materials, key_policies, aliases, tags, intents, invocations']) {
     expect(new Set(await heard(() => pool.query(`TRUNCATE ${table}`))), table).toEqual(new Set(['everything']))
   }
 })
