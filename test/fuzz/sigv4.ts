@@ -26,10 +26,16 @@ const without = (request: WireRequest, name: string): WireRequest =>
 const added = (request: WireRequest, name: string, value: string): WireRequest => ({ ...request, headers: [...request.headers, name, value] })
 const authorization = (request: WireRequest, change: (text: string) => string): WireRequest => withHeader(request, 'authorization', change(header(request, 'authorization')))
 
-/** One printable character in the place of another; white space and commas both part, so those stay. */
+/**
+ * One printable character in the place of another; white space and commas both part, so those stay.
+ * Never just another case in the list of SignedHeaders: header names have none, so that would be the same request.
+ */
 function changedCharacter(random: Random, text: string): string {
   const at = random.pick([...text].flatMap((one, index) => / |,/.test(one) ? [] : [index]))
-  const other = random.pick([...'abcdef0123456789ABCXYZ/=,;. '].filter(one => one !== text[at]))
+  const names = /SignedHeaders=[^,]*/.exec(text)
+  const isOfName = names !== null && at >= names.index + 'SignedHeaders='.length && at < names.index + names[0].length
+  const was = text[at] ?? ''
+  const other = random.pick([...'abcdef0123456789ABCXYZ/=,;. '].filter(one => one !== was && !(isOfName && one.toLowerCase() === was)))
   return text.slice(0, at) + other + text.slice(at + 1)
 }
 
