@@ -3,7 +3,7 @@
 import type { Lot } from './batch.ts'
 import { decodeFrame } from './frame.ts'
 import { lookupOfLine } from './record.ts'
-import type { Lookup } from './record.ts'
+import { joinTerms, termsOf, type SearchTerms } from './search-terms.ts'
 import type { Segment } from './segment.ts'
 
 export interface HeldFrame {
@@ -15,7 +15,7 @@ export interface HeldFrame {
   readonly count: number
   readonly since: number
   /** Known while the writer lives; read from the lines when it does not. */
-  readonly lookups?: readonly Lookup[]
+  readonly terms?: SearchTerms
 }
 
 export interface Lag {
@@ -62,7 +62,7 @@ export class Backlog {
       first: oldest.first,
       last: lastOf(newest),
       lines: Buffer.concat(read.map(frame => frame.lines)),
-      lookups: read.flatMap(frame => frame.lookups),
+      terms: joinTerms(read.map(frame => frame.terms)),
     }
   }
 
@@ -102,7 +102,7 @@ function extentsOf(frames: readonly HeldFrame[]): HeldFrame[][] {
   return extents
 }
 
-async function readExtent(frames: readonly HeldFrame[]): Promise<{ lines: Buffer; lookups: readonly Lookup[] }[]> {
+async function readExtent(frames: readonly HeldFrame[]): Promise<{ lines: Buffer; terms: SearchTerms }[]> {
   const [oldest] = frames
   if (oldest === undefined) return []
   const { segment, position } = oldest
@@ -110,6 +110,6 @@ async function readExtent(frames: readonly HeldFrame[]): Promise<{ lines: Buffer
   return frames.map(held => {
     const frame = decodeFrame(bytes, held.position - position)
     if (frame?.first !== held.first) throw new Error(`${segment.path}: the frame at ${held.position} is damaged`)
-    return { lines: frame.lines, lookups: held.lookups ?? frame.lines.toString().split('\n').slice(0, -1).map(lookupOfLine) }
+    return { lines: frame.lines, terms: held.terms ?? termsOf(frame.lines.toString().split('\n').slice(0, -1).map(lookupOfLine)) }
   })
 }

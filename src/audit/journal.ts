@@ -11,6 +11,7 @@ import type { Lot } from './batch.ts'
 import { encodeFrame, frameBytes } from './frame.ts'
 import { maxRecordBytes } from './record.ts'
 import type { AuditEntry } from './record.ts'
+import { termsOf } from './search-terms.ts'
 import { Segment, prepareDirectory } from './segment.ts'
 
 export interface JournalOptions {
@@ -179,8 +180,8 @@ export class Journal {
       this.#fail(batch, new JournalUnavailable('failed', { cause }))
       return
     }
-    const lookups = batch.map(waiting => waiting.entry.lookup)
-    this.#backlog.push({ segment, position, length: frame.length, first: this.#next, count: batch.length, since: Date.now(), lookups })
+    const terms = termsOf(batch.map(waiting => waiting.entry.lookup))
+    this.#backlog.push({ segment, position, length: frame.length, first: this.#next, count: batch.length, since: Date.now(), terms })
     this.#next += batch.length
     this.#state = 'open'
     this.#options.metrics.committed(batch.length, (performance.now() - began) / 1000)

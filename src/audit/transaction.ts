@@ -4,6 +4,7 @@ import { insertAuditBatch } from '../store/audit-batches.ts'
 import type { Db } from '../store/database.ts'
 import { batchOf } from './batch.ts'
 import type { AuditEntry } from './record.ts'
+import { termsOf } from './search-terms.ts'
 
 /** Numbers the batches that this process writes inside transactions. Not a journal's writer: rolled back numbers leave gaps. */
 export class TransactionWriter {
@@ -26,7 +27,7 @@ export async function insertRecord(tx: Db, writer: TransactionWriter, entries: r
     first,
     last: first + entries.length - 1,
     lines: Buffer.from(entries.map(entry => `${entry.line}\n`).join('')),
-    lookups: entries.map(entry => entry.lookup),
+    terms: termsOf(entries.map(entry => entry.lookup)),
   }
   if (!(await insertAuditBatch(tx, await batchOf(lot)))) throw new Error('the number of an audit record is taken')
 }

@@ -64,7 +64,7 @@ test('a record can be shipped after append resolves, in order and with its look-
   expect(rest).toEqual([])
   expect(lot).toMatchObject({ writer: journal.writer, first: 1, last: 50 })
   expect(requestIds(lot?.lines ?? Buffer.alloc(0))).toEqual(ids)
-  expect(lot?.lookups.map(lookup => lookup.requestId)).toEqual(ids)
+  expect([...lot?.terms.requestIds ?? []]).toEqual(ids)
 })
 
 test('records that arrive together share one write', async () => {

@@ -7,6 +7,7 @@ import { pageBytes } from '../../src/audit/frame.ts'
 import { processMark } from '../../src/audit/owner.ts'
 import { recover } from '../../src/audit/recover.ts'
 import type { RecoveredJournal } from '../../src/audit/recover.ts'
+import { termsOf } from '../../src/audit/search-terms.ts'
 import { drain, entryOf, requestIds, temporaryDirectory, testJournal } from './fixtures.ts'
 import { headerPage, leaveSegment } from './left-behind.ts'
 
@@ -40,7 +41,7 @@ test('records of all segments come in the order of their numbers, with their loo
   const lot = await journal.peek(1024 * 1024)
   expect(lot).toMatchObject({ writer, first: 1, last: 6 })
   expect(requestIds(lot?.lines ?? Buffer.alloc(0))).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
-  expect(lot?.lookups).toEqual(['a', 'b', 'c', 'd', 'e', 'f'].map(id => entryOf(id).lookup))
+  expect(lot?.terms).toEqual(termsOf(['a', 'b', 'c', 'd', 'e', 'f'].map(id => entryOf(id).lookup)))
   expect(journal.missingAfter(0)).toBe(0)
 })
 

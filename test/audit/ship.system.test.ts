@@ -5,6 +5,7 @@ import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { batchOf } from '../../src/audit/batch.ts'
 import { recover } from '../../src/audit/recover.ts'
+import { termsOf } from '../../src/audit/search-terms.ts'
 import { startShipper } from '../../src/audit/ship.ts'
 import type { Shipper, ShipperOptions } from '../../src/audit/ship.ts'
 import { TransactionWriter, insertRecord } from '../../src/audit/transaction.ts'
@@ -145,7 +146,7 @@ test('the journal of a dead process is shipped from where it stopped and then de
   const writer = randomUUID()
   const entries = ['a', 'b', 'c', 'd'].map(id => entryOf(id))
   await leaveSegment(directory, writer, 0, entries.map((entry, index) => ({ first: index + 1, lines: [entry.line] })))
-  const shipped = { writer, first: 1, last: 2, lines: Buffer.from(`${entries[0]?.line}\n${entries[1]?.line}\n`), lookups: entries.slice(0, 2).map(entry => entry.lookup) }
+  const shipped = { writer, first: 1, last: 2, lines: Buffer.from(`${entries[0]?.line}\n${entries[1]?.line}\n`), terms: termsOf(entries.slice(0, 2).map(entry => entry.lookup)) }
   await insertAuditBatch(pool, await batchOf(shipped))
   const { journal } = await testJournal()
   const shipper = ship({ journal })
@@ -162,7 +163,7 @@ test('records shipped long ago that still stand in a segment used again are not 
   const entries = ['a', 'b', 'c', 'd'].map(id => entryOf(id))
   const old = entries.slice(0, 3)
   await insertAuditBatch(pool, await batchOf({
-    writer, first: 1, last: 3, lines: Buffer.from(old.map(entry => `${entry.line}\n`).join('')), lookups: old.map(entry => entry.lookup),
+    writer, first: 1, last: 3, lines: Buffer.from(old.map(entry => `${entry.line}\n`).join('')), terms: termsOf(old.map(entry => entry.lookup)),
   }))
   await leaveSegment(directory, writer, 0, entries.slice(1).map((entry, index) => ({ first: index + 2, lines: [entry.line] })))
   const { journal } = await testJournal()
