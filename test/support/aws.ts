@@ -27,14 +27,15 @@ export interface RawRequest {
   readonly credentials?: Credentials
   readonly path?: string
   readonly service?: string
+  readonly region?: string
   readonly method?: string
 }
 
 /** A request signed by aws4, for what no SDK would send. */
-export async function raw(url: string, { target, body = '{}', headers = {}, credentials = inject('installation').admin, path = '/', service = 'kms', method = 'POST' }: RawRequest): Promise<RawAnswer> {
+export async function raw(url: string, { target, body = '{}', headers = {}, credentials = inject('installation').admin, path = '/', service = 'kms', method = 'POST', region: scope = region }: RawRequest): Promise<RawAnswer> {
   const { host } = new URL(url)
   const signed = aws4.sign({
-    host, method, path, service, region, body: body as string,
+    host, method, path, service, region: scope, body: body as string,
     headers: { 'Content-Type': 'application/x-amz-json-1.1', ...(target === undefined ? {} : { 'X-Amz-Target': target }), ...headers },
   }, credentials)
   return await send(url + path, method, signed.headers as Record<string, string>, body)
