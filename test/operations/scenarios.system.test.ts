@@ -44,7 +44,12 @@ type Meet = () => Promise<Met | readonly Met[]>
 
 const met = (operation: string, input: () => Json | string, fill: () => Fill = () => ({})): Meet =>
   async () => ({ reply: await scene.call(operation, input()), fill: fill() })
-const all = (...meets: readonly Meet[]): Meet => async () => (await Promise.all(meets.map(meet => meet()))).flat()
+/** One after the other: some change what others rest on. */
+const all = (...meets: readonly Meet[]): Meet => async () => {
+  const seen: Met[] = []
+  for (const meet of meets) seen.push(...[await meet()].flat())
+  return seen
+}
 const each = (names: readonly string[], meetOf: (operation: string) => Meet): Meet => all(...names.map(meetOf))
 
 /** Operations that take a key alone, or nearly so. */
