@@ -26,6 +26,55 @@ export type Job =
   | { readonly type: 'init-token'; readonly token: TokenAddress; readonly soPin: string; readonly pin: string }
   | { readonly type: 'init-domain'; readonly token: TokenAddress; readonly pin: string; readonly domainId: string; readonly recoveryKey: string | null }
   | { readonly type: 'objects'; readonly token: TokenAddress; readonly pin: string }
+  | DomainJob
+
+/** Jobs on a domain that exists. Buffers are base64, the domain's id is hex. */
+export type DomainJob = { readonly token: TokenAddress; readonly pin: string; readonly domainId: string } & (
+  | { readonly type: 'transport-key' }
+  | { readonly type: 'join-domain'; readonly fingerprint: string; readonly envelopes: readonly DomainEnvelope[]; readonly canary: CanaryGiven }
+  | { readonly type: 'domain-state'; readonly versions: readonly number[] }
+  | { readonly type: 'next-domain-key'; readonly version: number; readonly recoveryKey: string }
+  | { readonly type: 'rewrap'; readonly from: number; readonly to: number; readonly envelope: string; readonly rows: readonly SealedRow[] }
+  | { readonly type: 'remove-transport-key' }
+  | { readonly type: 'retire-version'; readonly version: number; readonly newest: number }
+)
+
+/** Both keys of one version, wrapped to a transport key by RSA-OAEP. */
+export interface DomainEnvelope {
+  readonly version: number
+  readonly domainKey: string
+  readonly integrityKey: string
+}
+
+export interface SealedRow {
+  readonly row: string
+  readonly mac: string
+}
+
+export interface CanaryGiven extends SealedRow {
+  readonly ciphertext: string
+}
+
+export interface TransportResult {
+  readonly serial: string
+  /** SubjectPublicKeyInfo in DER. */
+  readonly spki: string
+  readonly oaepHash: 'SHA-1' | 'SHA-256'
+}
+
+export interface DomainState {
+  readonly serial: string
+  /** Those asked for whose domain key the token holds. */
+  readonly versions: readonly number[]
+  /** Null when it holds none. */
+  readonly fingerprint: string | null
+}
+
+/** What a new version of the domain key leaves for Postgres. */
+export interface NextDomainKey {
+  readonly recovery: { readonly fingerprint: string; readonly domainKey: string }
+  readonly canary: CanaryGiven
+}
 
 export type ToAgent = StartMessage | Job
 
@@ -56,8 +105,8 @@ export interface DomainResult {
   readonly serial: string
   readonly fingerprint: string
   readonly recovery: { readonly fingerprint: string; readonly domainKey: string; readonly integrityKey: string } | null
-  readonly canary: { readonly row: string; readonly mac: string; readonly ciphertext: string }
-  readonly sealKey: { readonly row: string; readonly mac: string }
+  readonly canary: CanaryGiven
+  readonly sealKey: SealedRow
 }
 
 export interface TokenObject {

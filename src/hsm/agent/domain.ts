@@ -22,6 +22,9 @@ export interface Domain {
 
 export type DomainKeyRole = 'domain' | 'integrity'
 
+/** The version of a domain as it is made, and of its integrity key for ever: see docs/decisions/0023-one-integrity-key-a-domain.md. */
+export const firstVersion = 1
+
 export const uuidBytes = (uuid: string): Buffer => Buffer.from(uuid.replaceAll('-', ''), 'hex')
 
 export const domainKeyLabel = (id: Buffer, version: number, role: DomainKeyRole): string => `trent/${role}/${id.toString('hex')}/${version}`
@@ -49,13 +52,19 @@ export const integrityKeyAttributes = (profile: Profile): Omit<Attributes, 'LABE
 
 /** @throws Fatal 'domain' when the token does not hold exactly one of each. A missing domain key is never made at start. */
 export function findDomain(session: Session, profile: Profile, id: Buffer, version: number): Domain {
-  const one = (role: DomainKeyRole): Handle => {
-    const [handle, second] = session.find({ CLASS: pkcs11.CKO_SECRET_KEY, LABEL: domainKeyLabel(id, version, role) }, 2)
-    if (handle === undefined) throw new Fatal('domain', `the token does not hold the ${role} key of this database's domain ${id.toString('hex')} (version ${version}): the database belongs to another token`)
-    if (second !== undefined) throw new Fatal('domain', `the token holds two ${role} keys of domain ${id.toString('hex')} (version ${version})`)
+  const one = (role: DomainKeyRole, of: number): Handle => {
+    const handle = findDomainKey(session, id, of, role)
+    if (handle === undefined) throw new Fatal('domain', `the token does not hold the ${role} key of this database's domain ${id.toString('hex')} (version ${of}): the database belongs to another token`)
     return handle
   }
-  return { id, version, domainKey: one('domain'), integrityKey: one('integrity'), wrapMechanism: chooseWrapMechanism(session, profile) }
+  return { id, version, domainKey: one('domain', version), integrityKey: one('integrity', firstVersion), wrapMechanism: chooseWrapMechanism(session, profile) }
+}
+
+/** The domain key of any version that this token holds, or the integrity key. @throws Fatal 'domain' when there are two */
+export function findDomainKey(session: Session, id: Buffer, version: number, role: DomainKeyRole): Handle | undefined {
+  const [handle, second] = session.find({ CLASS: pkcs11.CKO_SECRET_KEY, LABEL: domainKeyLabel(id, version, role) }, 2)
+  if (second !== undefined) throw new Fatal('domain', `the token holds two ${role} keys of domain ${id.toString('hex')} (version ${version})`)
+  return handle
 }
 
 /** HMAC-SHA-256 under the integrity key, 32 bytes. */

@@ -1,11 +1,13 @@
 // Set-up and inspection: jobs that a command starts in an agent process of their own, and that end it.
 import type { Handle, PKCS11 } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
-import { initDomain } from './ceremony.ts'
+import { initDomain, nextDomainKey } from './ceremony.ts'
 import { ckrName } from './ckr.ts'
-import type { Job, TokenObject } from './control.ts'
+import type { DomainJob, Job, TokenObject } from './control.ts'
 import { uuidBytes } from './domain.ts'
 import { ckrOf } from './fault.ts'
+import { domainState, joinDomain, removeTransportKey, transportKey, type Joining } from './join-domain.ts'
+import { retireVersion, rewrap } from './rewrap.ts'
 import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession, profileOf } from './token.ts'
 
 const objectLimit = 100_000
@@ -18,9 +20,24 @@ export function runJob(job: Job): unknown {
   const session = openSession(token)
   login(token, session, job.pin)
   if (job.type === 'objects') return listObjects(session)
-  return initDomain({
-    session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId), recoveryKey: job.recoveryKey,
-  })
+  const joining = { session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId) }
+  return job.type === 'init-domain' ? initDomain({ ...joining, recoveryKey: job.recoveryKey }) : runDomainJob(joining, job)
+}
+
+function runDomainJob(joining: Joining, job: DomainJob): unknown {
+  switch (job.type) {
+    case 'transport-key': return transportKey(joining)
+    case 'join-domain': return joinDomain(joining, job)
+    case 'domain-state': return domainState(joining, job.versions)
+    case 'next-domain-key': return nextDomainKey(joining, job.version, job.recoveryKey)
+    case 'remove-transport-key': return removeTransportKey(joining)
+    case 'retire-version': return retireVersion(joining, job.version, job.newest)
+    case 'rewrap': {
+      const rows = job.rows.map(({ row, mac }) => ({ row: Buffer.from(row, 'base64'), mac: Buffer.from(mac, 'base64') }))
+      return rewrap(joining, { from: job.from, to: job.to, envelope: Buffer.from(job.envelope, 'base64'), rows })
+        .map(({ row, mac }) => ({ row: row.toString('base64'), mac: mac.toString('base64') }))
+    }
+  }
 }
 
 /** Initialises the first uninitialised slot's token, as its profile says. Never touches one that is initialised. */

@@ -1,8 +1,9 @@
 // The keys that are open on the token, held by the main thread's session: unwrapped as non-extractable session objects, or
 // found by CKA_ID. Sessions of one application see each other's session objects, so every worker uses these handles.
+import type { Handle } from 'pkcs11js'
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial } from '../../keys/material.ts'
-import { isAuthentic, type Domain } from './domain.ts'
+import { findDomainKey, isAuthentic, type Domain } from './domain.ts'
 import { Fault } from './fault.ts'
 import type { Verb } from './frames.ts'
 import { keyKind, unwrapAttributes } from './key-template.ts'
@@ -33,6 +34,7 @@ export class KeysInUse {
   /** In order of use, the oldest first. By row name, as latin1. */
   readonly #held = new Map<string, Held>()
   readonly #drop: (name: string) => Promise<void>
+  readonly #otherVersions = new Map<number, Handle>()
 
   /** `drop` makes every worker forget a name and resolves when all have: only then may its handle be destroyed and used again. */
   constructor(session: Session, profile: Profile, domain: Domain, drop: (name: string) => Promise<void>) {
@@ -69,16 +71,25 @@ export class KeysInUse {
     const material = decodeMaterial(row)
     const kind = keyKind(material)
     if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
-    if (!material.domainId.equals(this.#domain.id) || material.domainVersion !== this.#domain.version) throw new Refused('the row is of another domain')
+    if (!material.domainId.equals(this.#domain.id)) throw new Refused('the row is of another domain')
     const resident = material.residency === 'resident'
     const handle = resident
       ? findResident(this.#session, material)
-      : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
+      : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domainKey(material.domainVersion), material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
     return {
       handle, resident, verbs: kind.verbs, mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
+  }
+
+  /** While keys are rewrapped, and until the old version is retired, rows of two versions are in use. @throws Refused */
+  #domainKey(version: number): Handle {
+    if (version === this.#domain.version) return this.#domain.domainKey
+    const handle = this.#otherVersions.get(version) ?? findDomainKey(this.#session, this.#domain.id, version, 'domain')
+    if (handle === undefined) throw new Refused(`the token does not hold version ${version} of the domain key`)
+    this.#otherVersions.set(version, handle)
+    return handle
   }
 
   #forgetOldest(): void {
