@@ -12,15 +12,15 @@ import { Effects, type EffectStep } from './effects/apply.ts'
 import { countedHsm } from './effects/counted-hsm.ts'
 import { Invocations, type InvocationLimits } from './effects/invocations.ts'
 import { Reconciler } from './effects/reconcile.ts'
-import { HsmClient, type AgentAddress } from './hsm/client.ts'
 import { observeAnswer } from './hsm/observe.ts'
+import { HsmPool, poolCanary, type PoolCanary, type TokenStanding } from './hsm/pool.ts'
 import { createApp } from './http/app.ts'
 import { Gate } from './identity/gate.ts'
 import { SigningKeys } from './identity/signing-keys.ts'
 import { operations } from './operations/table.ts'
 import { stsOperations } from './sts/table.ts'
 import { openPool, poolLimits, type Pool } from './store/database.ts'
-import { listServiceKeys, sealPurpose } from './store/domain.ts'
+import { listDomainVersions, listServiceKeys, sealPurpose } from './store/domain.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { snapshot, type MetricSnapshot } from './telemetry/snapshot.ts'
@@ -29,12 +29,14 @@ import { snapshot, type MetricSnapshot } from './telemetry/snapshot.ts'
 const cacheLimit = 50_000
 /** How long requests under way may take once the gateway is told to end, then how long the journal's tail may take to be shipped. */
 const drainMilliseconds = 5_000
+/** How long the canary that was read from the database is good for. */
+const canaryMilliseconds = 60_000
 
 export interface GatewayOptions {
   readonly config: Config
   readonly log: Log
   readonly version: string
-  readonly agent: AgentAddress | null
+  readonly tokens: readonly TokenStanding[]
   /** For the crash suite: called where a crash would hurt. */
   readonly step?: (name: EffectStep) => void
   /** For tests of the bound of AES-GCM: lower limits. */
@@ -43,7 +45,7 @@ export interface GatewayOptions {
 
 export interface Gateway {
   readonly port: number
-  setAgent(address: AgentAddress | null): void
+  setTokens(tokens: readonly TokenStanding[]): void
   state(): CacheState
   snapshot(): Promise<MetricSnapshot>
   /** Answers what is under way, ships the journal, closes everything. */
@@ -51,11 +53,11 @@ export interface Gateway {
 }
 
 /** Resolves when requests are served. @throws StartError, DatabaseError */
-export async function openGateway({ config, log, version, agent, step, limits }: GatewayOptions): Promise<Gateway> {
+export async function openGateway({ config, log, version, tokens, step, limits }: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics({ version, operations: [...operations.keys(), ...stsOperations.keys()], tokens: config.hsm.tokens.map(token => token.label) })
   const pool = openPool(config.database.url, { ...poolLimits, connections: config.database.poolSize }, err => { log.warn({ err }, 'an idle Postgres connection broke') })
-  const hsm = new HsmClient({ observe: observeAnswer(metrics.hsm) })
-  hsm.setAgent(agent)
+  const hsm = openHsm({ config, log, pool, metrics })
+  hsm.setTokens(tokens)
   const cache = openCache({ config, log, pool, metrics })
   const journal = await openJournal({
     directory: config.audit.directory, writer: randomUUID(), segmentBytes: config.audit.segmentBytes, segments: config.audit.segments, metrics: metrics.audit,
@@ -82,7 +84,7 @@ export async function openGateway({ config, log, version, agent, step, limits }:
 
   return {
     port: (server.address() as AddressInfo).port,
-    setAgent: address => { hsm.setAgent(address) },
+    setTokens: standings => { hsm.setTokens(standings) },
     state: () => cache.state(),
     snapshot: async () => {
       metrics.database.pool(pool.totalCount, pool.idleCount, pool.waitingCount)
@@ -111,6 +113,30 @@ interface CacheParts {
   readonly log: Log
   readonly pool: Pool
   readonly metrics: Metrics
+}
+
+/** One HSM out of the tokens. */
+function openHsm({ config, log, pool, metrics }: CacheParts): HsmPool {
+  let canary: PoolCanary | undefined
+  let read = -Infinity
+  return new HsmPool({
+    tokens: config.hsm.tokens.map(({ label }) => label),
+    observe: observeAnswer(metrics.hsm),
+    // Postgres may be away: the last one known then goes on.
+    canary: async () => {
+      if (canary !== undefined && performance.now() - read < canaryMilliseconds) return canary
+      const newest = (await listDomainVersions(pool).catch(() => [])).at(-1)
+      if (newest !== undefined) canary = poolCanary(newest.canary)
+      if (canary === undefined) throw new Error('the database has no canary, or is away')
+      read = performance.now()
+      return canary
+    },
+    breaker: (token, state) => {
+      metrics.hsm.breaker(token, state)
+      log.warn({ token, state }, 'the breaker of a token changed its state')
+    },
+    failedOver: token => { metrics.hsm.failedOver(token) },
+  })
 }
 
 function openCache({ config, log, pool, metrics }: CacheParts): Cache {

@@ -1,7 +1,7 @@
-// The gateway processes of `trent serve`: forked by node:cluster, told where the agent listens, asked for their metrics, replaced
+// The gateway processes of `trent serve`: forked by node:cluster, told where the tokens' agents listen, asked for their metrics, replaced
 // when they die.
 import cluster, { type Worker } from 'node:cluster'
-import type { AgentAddress } from '../hsm/client.ts'
+import type { TokenStanding } from '../hsm/pool.ts'
 import type { CacheState } from '../cache/cache.ts'
 import type { Log } from '../telemetry/log.ts'
 import { collect, type MetricSnapshot } from '../telemetry/snapshot.ts'
@@ -23,7 +23,7 @@ export class GatewayFleet {
   readonly #log: Log
   /** A process is gone: its counters are kept by whoever sums them up. */
   readonly #gone: (id: string) => void
-  #address: AgentAddress | null = null
+  #tokens: readonly TokenStanding[] = []
   #draining = false
   #lastReport = 0
 
@@ -38,9 +38,9 @@ export class GatewayFleet {
     return ports[0] ?? 0
   }
 
-  setAgent(address: AgentAddress | null): void {
-    this.#address = address
-    for (const { worker } of this.#members.values()) send(worker, { type: 'agent', address })
+  setTokens(tokens: readonly TokenStanding[]): void {
+    this.#tokens = tokens
+    for (const { worker } of this.#members.values()) send(worker, { type: 'tokens', tokens })
   }
 
   /** How many serve, and the worst state of their caches. */
@@ -75,7 +75,7 @@ export class GatewayFleet {
     this.#members.set(worker.id, member)
     let reason: Error | undefined
     worker.on('message', (message: FromGateway) => {
-      if (message.type === 'hello') send(worker, { type: 'agent', address: this.#address })
+      if (message.type === 'hello') send(worker, { type: 'tokens', tokens: this.#tokens })
       else if (message.type === 'serving') {
         member.serving = true
         started?.(message.port)

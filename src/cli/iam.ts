@@ -36,7 +36,7 @@ async function createAdmin(config: Config, pool: Pool, { account, name }: { acco
   try {
     const userId = newUserId()
     const accessKeyId = newAccessKeyId()
-    const sealedSecret = await domain.client.seal(serviceKey.sealed, accessKeyAad(accessKeyId, userId, account), secret)
+    const sealedSecret = await domain.hsm.seal(serviceKey.sealed, accessKeyAad(accessKeyId, userId, account), secret)
     await transaction(pool, async tx => {
       await insertAccount(tx, { id: account, name: account })
       if (!(await insertUser(tx, { id: userId, accountId: account, name, path: '/' }))) throw new ExitCode(alreadyDone, `account ${account} already has a user '${name}'`)

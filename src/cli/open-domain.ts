@@ -1,73 +1,96 @@
-// What every command needs that talks to the token: the database's domain, the token's PIN, an agent that serves both. Here it is
-// decided whether token and database belong together.
+// What every command needs that talks to tokens: the database's domain, the tokens that hold it, one HSM out of all of them. Here it is
+// decided whether tokens and database belong together.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readSecretFile, type Config, type TokenConfig } from '../config.ts'
+import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { encodeContext } from '../keys/context.ts'
-import type { AgentReady } from '../hsm/agent/control.ts'
-import { HsmClient, type AgentAddress } from '../hsm/client.ts'
-import { AgentSupervisor, type SupervisorOptions } from '../hsm/supervisor.ts'
+import { HsmPool, poolCanary, type TokenStanding } from '../hsm/pool.ts'
+import type { StartReason, SupervisorOptions } from '../hsm/supervisor.ts'
 import { findDomain, listDomainVersions } from '../store/domain.ts'
 import type { Pool } from '../store/database.ts'
+import { ServedToken, type ServedDomain } from './served-token.ts'
 
 export interface OpenDomain {
-  readonly ready: AgentReady
-  readonly supervisor: AgentSupervisor
-  /** A client of this process's own, for the canary and for commands. */
-  readonly client: HsmClient
+  /** In the order of the configuration. */
+  readonly tokens: readonly ServedToken[]
+  /** This process's own, for commands. */
+  readonly hsm: HsmPool
+  standings(): readonly TokenStanding[]
   close(): Promise<void>
 }
 
-export type Hooks = Pick<SupervisorOptions, 'log' | 'started'> & { readonly changed: (address: AgentAddress | null) => void }
-
-/** The one token that this version serves. @throws StartError */
-export function onlyToken(config: Config): TokenConfig {
-  const [token, second] = config.hsm.tokens
-  if (token === undefined) throw new StartError('hsm.tokens is empty: name the token that holds the domain')
-  if (second !== undefined) throw new StartError('hsm.tokens names more than one token: this version of Trent serves one')
-  return token
+export interface Hooks {
+  readonly log: SupervisorOptions['log']
+  readonly started: (token: string, reason: StartReason) => void
+  readonly changed: (standings: readonly TokenStanding[]) => void
 }
 
-export const readPin = (token: TokenConfig): string => readSecretFile(token.pinFile, 'hsm.tokens.pinFile').toString()
+/** How long the other tokens may still take once one serves: the start of Trent does not wait for a token that hangs. */
+const othersMilliseconds = 5_000
 
-/** Starts the agent and proves that its token holds the database's domain. @throws StartError with one sentence */
+/** Starts an agent for each token and proves that its token holds the database's domain. @throws StartError with one sentence when none does */
 export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Promise<OpenDomain> {
-  const token = onlyToken(config)
-  const domain = await findDomain(pool)
-  const [version] = (await listDomainVersions(pool)).slice(-1)
-  if (domain === undefined || domain.state !== 'ready' || version === undefined) throw new StartError('the database has no domain yet: run `trent hsm init`')
-  const client = new HsmClient({ observe: () => undefined })
+  const domain = await servedDomain(pool)
+  const labels = config.hsm.tokens.map(({ label }) => label)
+  requireTokens(config, labels)
+  const hsm = new HsmPool({ tokens: labels, canary: () => Promise.resolve(domain.canary), observe: () => undefined, breaker: () => undefined, failedOver: () => undefined })
   const directory = socketDirectory(config.dataDirectory)
-  const supervisor = new AgentSupervisor({
-    token, pin: readPin(token), domain: { id: domain.id.toString('hex'), version: version.version }, directory, log: hooks.log, started: hooks.started,
-    changed: address => {
-      client.setAgent(address)
-      hooks.changed(address)
+  const tokens: ServedToken[] = config.hsm.tokens.map((token, index) => new ServedToken({
+    config, token, domain, directory: join(directory, String(index)), log: hooks.log, started: reason => { hooks.started(token.label, reason) },
+    changed: () => {
+      hsm.setTokens(standings())
+      hooks.changed(standings())
     },
-  })
+  }))
+  const standings = (): TokenStanding[] => tokens.map(({ label, address }) => ({ token: label, address, draining: false }))
   const close = async (): Promise<void> => {
-    client.close()
-    await supervisor.stop()
+    hsm.close()
+    await Promise.all(tokens.map(token => token.stop()))
     rmSync(directory, { recursive: true, force: true })
   }
   try {
-    const ready = await supervisor.start()
-    if (ready.fingerprint !== domain.fingerprint) throw new StartError(`the domain on token '${token.label}' has the fingerprint ${ready.fingerprint}, the database's has ${domain.fingerprint}: the database belongs to another token`)
-    if (config.hsm.domainFingerprint !== undefined && config.hsm.domainFingerprint !== ready.fingerprint) throw new StartError(`hsm.domainFingerprint is ${config.hsm.domainFingerprint}, but the domain on token '${token.label}' has ${ready.fingerprint}`)
-    if (!ready.templateEnforced && !config.hsm.allowWeakToken) throw new StartError(`token '${token.label}' lets whoever has its PIN unwrap keys as extractable, so that PIN and database together read every wrapped key: it serves only where hsm.allowWeakToken is true`)
-    const { row, mac, ciphertext } = version.canary
-    if (!(await client.canary({ row, mac }, encodeContext(undefined), ciphertext))) throw new StartError(`token '${token.label}' does not open this database's canary: the database belongs to another token`)
-    return { ready, supervisor, client, close }
+    await openFirst(tokens, hooks.log)
+    return { tokens, hsm, standings, close }
   } catch (thrown) {
     await close()
     throw thrown
   }
 }
 
-/** The path of a unix socket has at most 107 bytes; the data directory may be deeper than that. */
-const pathLimitBytes = 107 - '/999999-99'.length
+/** Resolves once a token serves and the others had a fair chance; those that do not are tried again and again. @throws the first one's StartError */
+async function openFirst(tokens: readonly ServedToken[], log: SupervisorOptions['log']): Promise<void> {
+  const opening = tokens.map(token => token.open())
+  await Promise.any(opening).catch(() => opening[0])
+  let timer: NodeJS.Timeout | undefined
+  const patience = new Promise<void>(resolve => { timer = setTimeout(resolve, othersMilliseconds) })
+  await Promise.race([Promise.allSettled(opening), patience])
+  clearTimeout(timer)
+  tokens.forEach((token, index) => {
+    void opening[index]?.catch((thrown: unknown) => {
+      log('error', 'the token stays out', { token: token.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
+      token.keepTrying()
+    })
+  })
+}
+
+async function servedDomain(pool: Pool): Promise<ServedDomain> {
+  const domain = await findDomain(pool)
+  const version = (await listDomainVersions(pool)).at(-1)
+  if (domain === undefined || domain.state !== 'ready' || version === undefined) throw new StartError('the database has no domain yet: run `trent hsm init`')
+  return { id: domain.id.toString('hex'), fingerprint: domain.fingerprint, version: version.version, canary: poolCanary(version.canary) }
+}
+
+/** @throws StartError */
+function requireTokens({ keys }: Config, labels: readonly string[]): void {
+  if (labels.length === 0) throw new StartError('hsm.tokens is empty: name the token that holds the domain')
+  const double = labels.find((label, index) => labels.indexOf(label) !== index)
+  if (double !== undefined) throw new StartError(`hsm.tokens names '${double}' twice: logs, metrics and commands tell tokens apart by their labels`)
+  if (keys.residency === 'resident' && labels.length > 1) throw new StartError(`keys.residency is 'resident', and hsm.tokens names ${labels.length} tokens: a resident key is on one token alone, so the others could not take its calls`)
+}
+
+/** What a token's supervisor puts behind it: index, attempt, generation and worker. */
+const pathLimitBytes = 107 - '/15/9999/999999-99'.length
 
 /** A new directory, 0700, of this process. Directories of processes that were killed are removed. */
 function socketDirectory(dataDirectory: string): string {

@@ -1,10 +1,10 @@
 // What the primary and its gateway processes say to each other over node's IPC.
 import type { CacheState } from '../cache/cache.ts'
-import type { AgentAddress } from '../hsm/client.ts'
+import type { TokenStanding } from '../hsm/pool.ts'
 import type { MetricSnapshot } from '../telemetry/snapshot.ts'
 
 export type ToGateway =
-  | { readonly type: 'agent'; readonly address: AgentAddress | null }
+  | { readonly type: 'tokens'; readonly tokens: readonly TokenStanding[] }
   | { readonly type: 'report'; readonly number: number }
   | { readonly type: 'drain' }
 

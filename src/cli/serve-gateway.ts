@@ -1,8 +1,8 @@
-// A gateway process of `trent serve`: forked by the primary, told by it where the agent listens.
+// A gateway process of `trent serve`: forked by the primary, told by it where the agents of the tokens listen.
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { openGateway, type Gateway } from '../gateway.ts'
-import type { AgentAddress } from '../hsm/client.ts'
+import type { TokenStanding } from '../hsm/pool.ts'
 import { createLog } from '../telemetry/log.ts'
 import { logUnhandled } from './last-resort.ts'
 import type { FromGateway, ToGateway } from './primary-messages.ts'
@@ -19,13 +19,11 @@ export function serveGateway(config: Config): void {
   // One request's fault must not end all others: whoever finds a way to cause it would have the whole service.
   logUnhandled(log)
   let opening: Promise<Gateway> | undefined
-  let address: AgentAddress | null = null
 
   process.on('message', (message: ToGateway) => {
-    if (message.type === 'agent') {
-      address = message.address
-      if (opening === undefined) opening = open(config, log, address)
-      else void opening.then(gateway => { gateway.setAgent(address) })
+    if (message.type === 'tokens') {
+      if (opening === undefined) opening = open(config, log, message.tokens)
+      else void opening.then(gateway => { gateway.setTokens(message.tokens) })
     } else if (message.type === 'report') void opening?.then(gateway => report(gateway, message.number))
     else void opening?.then(gateway => gateway.close()).then(() => process.exit(0), (err: unknown) => {
       log.error({ err }, 'the end was not orderly')
@@ -36,9 +34,9 @@ export function serveGateway(config: Config): void {
 }
 
 /** Ends the process when the gateway cannot be opened, once the primary has been told why. */
-async function open(config: Config, log: ReturnType<typeof createLog>, agent: AgentAddress | null): Promise<Gateway> {
+async function open(config: Config, log: ReturnType<typeof createLog>, tokens: readonly TokenStanding[]): Promise<Gateway> {
   try {
-    const gateway = await openGateway({ config, log, version, agent })
+    const gateway = await openGateway({ config, log, version, tokens })
     tell({ type: 'serving', port: gateway.port })
     return gateway
   } catch (err) {

@@ -16,8 +16,9 @@ import type { StartReason } from '../hsm/supervisor.ts'
 import { configured, readConfig } from './configured.ts'
 import { GatewayFleet } from './gateway-fleet.ts'
 import { logUnhandled } from './last-resort.ts'
-import { onlyToken, openDomain, type OpenDomain } from './open-domain.ts'
+import { openDomain, type OpenDomain } from './open-domain.ts'
 import { serveGateway } from './serve-gateway.ts'
+import type { ServedToken } from './served-token.ts'
 import { version } from './version.ts'
 
 const startReasons: Readonly<Record<StartReason, AgentStartReason>> = { first: 'first', exit: 'exit', overrun: 'deadline', silent: 'deadline', sick: 'error' }
@@ -36,8 +37,7 @@ async function servePrimary(config: Config): Promise<void> {
   const log = createLog({ level: config.log.level === 'trace' ? 'debug' : config.log.level, name: 'primary' })
   // What this process was about to do for the others may be left undone for good; the service manager starts all of it again.
   logUnhandled(log, () => process.exit(1))
-  const token = onlyToken(config)
-  const metrics = createMetrics({ version, operations: operations.keys(), tokens: [token.label] })
+  const metrics = createMetrics({ version, operations: operations.keys(), tokens: config.hsm.tokens.map(({ label }) => label) })
   const pool = openPool(config.database.url, { ...poolLimits, connections: 2 }, err => { log.warn({ err }, 'an idle Postgres connection broke') })
   const aggregate = new Aggregate()
   const fleet = new GatewayFleet(log, id => { aggregate.retire(id) })
@@ -46,14 +46,17 @@ async function servePrimary(config: Config): Promise<void> {
     await requireSchema(pool)
     domain = await openDomain(config, pool, {
       log: (level, message, details = {}) => { log[level](details, message) },
-      started: reason => { metrics.hsm.agentStarted(token.label, startReasons[reason]) },
-      changed: address => {
-        metrics.hsm.up(token.label, address !== null)
-        fleet.setAgent(address)
+      started: (token, reason) => { metrics.hsm.agentStarted(token, startReasons[reason]) },
+      changed: standings => {
+        for (const { token, address } of standings) metrics.hsm.up(token, address !== null)
+        fleet.setTokens(standings)
       },
     })
-    log.info({ token: token.label, ...domain.ready }, 'the token holds the domain of this database')
-    if (!domain.ready.templateEnforced) log.warn({ token: token.label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
+    for (const { label, ready } of domain.tokens) {
+      if (ready === undefined) continue
+      log.info({ token: label, ...ready }, 'the token holds the domain of this database')
+      if (!ready.templateEnforced) log.warn({ token: label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
+    }
     const port = await fleet.start(config.gateway.processes)
     const exporter = await startExporter(config, { pool, fleet, domain, aggregate, metrics })
     log.info({ host: config.listen.host, port, privatePort: (exporter.address() as AddressInfo).port, processes: config.gateway.processes }, 'serving')
@@ -100,14 +103,19 @@ async function readiness(config: Config, pool: Pool, fleet: GatewayFleet, domain
   await fleet.snapshots()
   const { serving, cache } = fleet.health
   const schema = await requireSchema(pool).then(() => true, () => false)
-  const { address } = domain.supervisor
   const checks = {
     gateways: { ok: serving > 0, detail: `${serving} of ${config.gateway.processes} serve` },
-    token: { ok: address !== null, detail: address === null ? 'no hsm-agent serves' : `${address.token}, ${domain.ready.templateEnforced ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}` },
+    token: { ok: domain.tokens.some(({ address }) => address !== null), detail: domain.tokens.map(standing).join('; ') },
     database: { ok: schema, detail: schema ? 'reachable' : 'not reachable, or not at this version of the schema' },
     cache: { ok: true, detail: cache },
   }
   return { ok: Object.values(checks).every(check => check.ok), checks }
+}
+
+function standing({ label, address, ready, outside }: ServedToken): string {
+  if (outside !== undefined) return `${label}: out, ${outside}`
+  if (address === null) return `${label}: no hsm-agent serves`
+  return `${label}: ${ready?.templateEnforced === true ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}`
 }
 
 function endOnSignal(log: Log, close: () => Promise<void>): void {

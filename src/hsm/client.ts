@@ -18,6 +18,8 @@ export interface ClientOptions {
   /** Called for every answer, for the metrics. */
   readonly observe: (token: string, answer: AnswerFrame) => void
   readonly now?: () => number
+  /** Whether another token could take a call: then none waits for this one to come back. */
+  readonly elsewhere?: () => boolean
 }
 
 /** Waiting for a worker and in the HSM together, milliseconds; the supervisor's own deadlines are shorter and replace the agent. */
@@ -48,6 +50,7 @@ interface Pending {
 export class HsmClient implements Hsm {
   readonly #observe: ClientOptions['observe']
   readonly #now: () => number
+  readonly #elsewhere: () => boolean
   #address: AgentAddress | null = null
   readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
   readonly #pending = new Set<Pending>()
@@ -58,6 +61,7 @@ export class HsmClient implements Hsm {
   constructor(options: ClientOptions) {
     this.#observe = options.observe
     this.#now = options.now ?? (() => performance.now())
+    this.#elsewhere = options.elsewhere ?? (() => false)
     this.#sweep = setInterval(() => { this.#expire() }, sweepEveryMilliseconds)
     this.#sweep.unref()
   }
@@ -67,6 +71,7 @@ export class HsmClient implements Hsm {
     if (address !== null && address.generation === this.#address?.generation) return
     this.#address = address
     for (const name of lanes) this.#lanes[name].use(address?.sockets[name] ?? [], address?.generation ?? 0)
+    if (address === null && this.#elsewhere()) this.#rejectAll('no hsm-agent serves')
   }
 
   get available(): boolean {
@@ -120,8 +125,14 @@ export class HsmClient implements Hsm {
   close(): void {
     clearInterval(this.#sweep)
     this.setAgent(null)
-    for (const pending of this.#pending) pending.reject(new HsmUnavailable('unavailable', 'the gateway is closing'))
-    this.#pending.clear()
+    this.#rejectAll('the gateway is closing')
+  }
+
+  #rejectAll(message: string): void {
+    for (const pending of this.#pending) {
+      this.#settle(pending)
+      pending.reject(new HsmUnavailable('unavailable', message))
+    }
   }
 
   /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
@@ -189,12 +200,12 @@ export class HsmClient implements Hsm {
 
   /** The connections of an agent that dies end one after the other, so a call may be lost on several of them: that is one death. */
   #repeat(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
-    if (new Set(lost).size < attempts && lost.length < lossLimit) {
+    if (new Set(lost).size < attempts && lost.length < lossLimit && !this.#elsewhere()) {
       setTimeout(() => { if (!pending.settled) this.#attempt(pending, fieldsOf, lost) }, repeatMilliseconds)
       return
     }
     this.#settle(pending)
-    pending.reject(new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
+    pending.reject(new HsmUnavailable('unavailable', this.#elsewhere() ? 'the hsm-agent died under this call' : 'the hsm-agent died twice under this call'))
   }
 
   #expire(): void {

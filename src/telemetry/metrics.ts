@@ -120,6 +120,8 @@ function requestMetrics(declare: Declare, operation: (name: string) => string) {
   }
 }
 
+const breakerValues = { 'closed': 0, 'half-open': 0.5, 'open': 1 } as const
+
 function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const name = oneOf(functions, 'other')
   const reason = oneOf(startReasons, 'other')
@@ -128,6 +130,8 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const queue = declare.histogram('hsm_queue_seconds', 'Time that a frame waits in the agent for a session.', functionBuckets, ['token'])
   const up = declare.gauge('hsm_up', 'Whether the token answers (1) or not (0).', 'max', ['token'])
   const starts = declare.counter('hsm_agent_starts_total', 'Starts of an hsm-agent, by why one was needed.', ['token', 'reason'])
+  const breaker = declare.gauge('hsm_breaker_open', 'Whether a gateway process sends no calls to the token (1: open, 0.5: half-open, 0: closed), worst process.', 'max', ['token'])
+  const failedOver = declare.counter('hsm_failovers_total', 'Calls that failed on this token and went to another.', ['token'])
   const refused = declare.counter('hsm_material_refused_total', 'Material rows whose HMAC the HSM refused: a damaged or edited database.')
   const time = bound(token, label => bound(name, known => duration.labels(label, known)))
   const wait = bound(token, label => queue.labels(label))
@@ -138,6 +142,8 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
     queued: (label: string, seconds: number) => wait(label).observe(seconds),
     up: (label: string, isUp: boolean) => up.set({ token: token(label) }, isUp ? 1 : 0),
     agentStarted: (label: string, why: AgentStartReason) => starts.inc({ token: token(label), reason: reason(why) }),
+    breaker: (label: string, state: keyof typeof breakerValues) => breaker.set({ token: token(label) }, breakerValues[state]),
+    failedOver: (label: string) => failedOver.inc({ token: token(label) }),
     materialRefused: () => refused.inc(),
   }
 }

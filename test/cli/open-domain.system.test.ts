@@ -74,11 +74,11 @@ describe('the token', () => {
     expect(serve).toMatchObject({ code: 1, stderr: expect.stringMatching(/^hsm\.tokens\.profile is 'abacus': known are .*softhsm.*\n$/) as string })
   })
 
-  it('that is not named, or one of two', async () => {
+  it('that is not named, or named twice', async () => {
     const none = await site({ changes: () => ({ hsm: { tokens: [] } }) })
     expect(await eachCommand(none.config)).toEqual(bothRefuse('hsm.tokens is empty: name the token that holds the domain'))
     const two = await site({ changes: directory => ({ hsm: { tokens: [tokenConfig(directory), tokenConfig(directory)] } }) })
-    expect(await eachCommand(two.config)).toEqual(bothRefuse('hsm.tokens names more than one token: this version of Trent serves one'))
+    expect(await eachCommand(two.config)).toEqual(bothRefuse('hsm.tokens names \'trent-test\' twice: logs, metrics and commands tell tokens apart by their labels'))
   })
 })
 

@@ -81,7 +81,7 @@ async function openFront(url: string, step: (name: EffectStep) => void = () => u
   const loaded = loadConfig({ file: config, env: {} })
   const gateway = await openGateway({
     config: { ...loaded, database: { ...loaded.database, url }, keys: { ...loaded.keys, residency: 'resident' } },
-    log: createLog({ level: 'silent', name: 'front' }), version: '0', agent: address, step,
+    log: createLog({ level: 'silent', name: 'front' }), version: '0', tokens: [{ token: address.token, address, draining: false }], step,
   })
   const client = kms(`http://127.0.0.1:${gateway.port}`)
   const close = async (): Promise<void> => {

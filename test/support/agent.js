@@ -8,7 +8,7 @@ import { openPool } from '../../dist/store/database.js'
 const config = loadConfig({ file: process.argv[2], env: {} })
 const pool = openPool(config.database.url)
 const domain = await openDomain(config, pool, {
-  log: () => {}, started: () => {}, changed: address => { if (address !== null) writeSync(1, `${JSON.stringify(address)}\n`) },
+  log: () => {}, started: () => {}, changed: ([{ address }]) => { if (address !== null) writeSync(1, `${JSON.stringify(address)}\n`) },
 })
 process.stdin.resume().on('end', async () => {
   await domain.close()

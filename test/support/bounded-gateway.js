@@ -13,7 +13,7 @@ const log = createLog({ level: 'silent', name: 'bounded' })
 const pool = openPool(config.database.url)
 const domain = await openDomain(config, pool, { log: () => {}, started: () => {}, changed: () => {} })
 await pool.end()
-const gateway = await openGateway({ config, log, version: '0', agent: domain.supervisor.address, limits: JSON.parse(limits) })
+const gateway = await openGateway({ config, log, version: '0', tokens: domain.standings(), limits: JSON.parse(limits) })
 process.on('SIGTERM', async () => {
   await gateway.close()
   await domain.close()

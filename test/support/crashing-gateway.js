@@ -13,7 +13,7 @@ const config = loadConfig({ file, env: {} })
 const log = createLog({ level: 'silent', name: 'crashing' })
 const domain = await openDomain(config, openPool(config.database.url), { log: () => {}, started: () => {}, changed: () => {} })
 const gateway = await openGateway({
-  config, log, version: '0', agent: domain.supervisor.address,
+  config, log, version: '0', tokens: domain.standings(),
   step: name => { if (name === stop && --left === 0) process.kill(process.pid, 'SIGKILL') },
 })
 writeSync(1, `${gateway.port}\n`)

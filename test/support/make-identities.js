@@ -22,7 +22,7 @@ async function identity(accountId, name, policy) {
   if (policy !== undefined) await putUserPolicy(pool, userId, 'own', policy)
   const accessKeyId = newAccessKeyId()
   const secret = newSecret()
-  const sealedSecret = await domain.client.seal(serviceKey.sealed, accessKeyAad(accessKeyId, userId ?? 'root', accountId), secret)
+  const sealedSecret = await domain.hsm.seal(serviceKey.sealed, accessKeyAad(accessKeyId, userId ?? 'root', accountId), secret)
   await insertAccessKey(pool, { id: accessKeyId, accountId, userId, status: 'Active', sealedSecret, serviceKeyVersion: serviceKey.version })
   return {
     accessKeyId, secretAccessKey: secret.toString(), accountId, userId,

@@ -1,0 +1,129 @@
+// One token of `trent serve`: an agent that is kept alive, and the proof, before anybody is told of it, that the token holds the database's
+// domain. A token that cannot be opened stays out and is tried again; what opens later serves from then on.
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config, TokenConfig } from '../config.ts'
+import { StartError } from '../errors.ts'
+import type { AgentReady } from '../hsm/agent/control.ts'
+import { HsmClient, type AgentAddress } from '../hsm/client.ts'
+import type { PoolCanary } from '../hsm/pool.ts'
+import { AgentSupervisor, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
+import { readPin } from './choose-token.ts'
+
+export interface ServedDomain {
+  /** 32 hex digits. */
+  readonly id: string
+  readonly fingerprint: string | null
+  /** The newest. */
+  readonly version: number
+  readonly canary: PoolCanary
+}
+
+export interface ServedTokenOptions {
+  readonly config: Config
+  readonly token: TokenConfig
+  readonly domain: ServedDomain
+  /** For sockets, of this token alone. */
+  readonly directory: string
+  readonly log: SupervisorOptions['log']
+  readonly started: (reason: StartReason) => void
+  /** `address`, `ready` or `outside` are others than before. */
+  readonly changed: () => void
+}
+
+const againFirstMilliseconds = 1_000
+const againMostMilliseconds = 60_000
+
+export class ServedToken {
+  readonly #options: ServedTokenOptions
+  #supervisor: AgentSupervisor | undefined
+  #admitted = false
+  #ready: AgentReady | undefined
+  #outside: string | undefined = 'it has not been opened yet'
+  #opened = 0
+  #retry: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(options: ServedTokenOptions) {
+    this.#options = options
+  }
+
+  get label(): string {
+    return this.#options.token.label
+  }
+
+  /** Where its agent listens; null unless the token has proven itself. */
+  get address(): AgentAddress | null {
+    return this.#admitted ? this.#supervisor?.address ?? null : null
+  }
+
+  /** What the token said of itself when it was admitted. */
+  get ready(): AgentReady | undefined {
+    return this.#ready
+  }
+
+  /** Why the token stays out; undefined once it is in. */
+  get outside(): string | undefined {
+    return this.#outside
+  }
+
+  /** @throws StartError with one sentence when the token does not serve */
+  async open(): Promise<void> {
+    const { config, token, domain, directory, log, started, changed } = this.#options
+    const sockets = join(directory, String(++this.#opened))
+    const supervisor = new AgentSupervisor({
+      token, pin: readPin(token), domain: { id: domain.id, version: domain.version }, directory: sockets, log, started,
+      changed: () => { if (this.#admitted) changed() },
+    })
+    this.#supervisor = supervisor
+    try {
+      const ready = await supervisor.start()
+      await prove(config, token, domain, ready, supervisor)
+      this.#ready = ready
+      this.#outside = undefined
+      this.#admitted = true
+      changed()
+    } catch (thrown) {
+      await supervisor.stop()
+      rmSync(sockets, { recursive: true, force: true })
+      this.#outside = thrown instanceof Error ? thrown.message : String(thrown)
+      throw thrown
+    }
+  }
+
+  /** Opens it as soon as that works. */
+  keepTrying(attempt = 0): void {
+    const { log } = this.#options
+    this.#retry = setTimeout(() => {
+      void this.open().then(
+        () => { log('info', 'the token serves now', { token: this.label }) },
+        (thrown: unknown) => {
+          log('warn', 'the token stays out', { token: this.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
+          if (!this.#stopped) this.keepTrying(attempt + 1)
+        },
+      )
+    }, Math.min(againFirstMilliseconds * 2 ** Math.min(attempt, 10), againMostMilliseconds))
+    this.#retry.unref()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#retry)
+    await this.#supervisor?.stop()
+  }
+}
+
+/** @throws StartError with one sentence */
+async function prove({ hsm }: Config, { label }: TokenConfig, domain: ServedDomain, ready: AgentReady, supervisor: AgentSupervisor): Promise<void> {
+  if (ready.fingerprint !== domain.fingerprint) throw new StartError(`the domain on token '${label}' has the fingerprint ${ready.fingerprint}, the database's has ${domain.fingerprint}: the database belongs to another token`)
+  if (hsm.domainFingerprint !== undefined && hsm.domainFingerprint !== ready.fingerprint) throw new StartError(`hsm.domainFingerprint is ${hsm.domainFingerprint}, but the domain on token '${label}' has ${ready.fingerprint}`)
+  if (!ready.templateEnforced && !hsm.allowWeakToken) throw new StartError(`token '${label}' lets whoever has its PIN unwrap keys as extractable, so that PIN and database together read every wrapped key: it serves only where hsm.allowWeakToken is true`)
+  const client = new HsmClient({ observe: () => undefined })
+  try {
+    client.setAgent(supervisor.address)
+    const { material, context, ciphertext } = domain.canary
+    if (!(await client.canary(material, context, ciphertext))) throw new StartError(`token '${label}' does not open this database's canary: the database belongs to another token`)
+  } finally {
+    client.close()
+  }
+}

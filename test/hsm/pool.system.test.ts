@@ -1,0 +1,129 @@
+// Two tokens of one domain under a steady load: whatever becomes of the first, no call fails, and it serves again once it is well.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { ckr } from '../../src/hsm/agent/ckr.ts'
+import { chaosToken, type ChaosToken } from '../support/chaos.ts'
+import { startTrentOn, type Trent } from '../support/gateway.ts'
+import { steadyLoad, type Load } from '../support/load.ts'
+import { agentsOf, until } from '../support/token.ts'
+import { secondLabel, twoTokens, type TwoTokens } from '../support/two-tokens.ts'
+
+let site: TwoTokens
+let first: ChaosToken
+let second: ChaosToken
+
+beforeAll(async () => {
+  site = await twoTokens()
+  first = await chaosToken(site.directory)
+  second = await chaosToken(site.secondDirectory)
+})
+afterEach(() => {
+  first.clear()
+  second.clear()
+})
+afterAll(async () => { await site.remove() })
+
+const tokens = () => [first.token, { ...second.token, label: secondLabel }]
+/** Its files are this test's, so its database too: only the processes are ended. */
+const serve = (): Promise<Trent> => startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, {
+  hsm: { tokens: tokens() }, audit: { segmentBytes: 16_777_216, segments: 4 },
+})
+
+/** The sum of all samples of a metric with these labels. */
+async function metric(trent: Trent, name: string, ...labels: string[]): Promise<number> {
+  const page = await (await fetch(`${trent.privateUrl}/metrics`)).text()
+  const samples = page.split('\n').filter(line => line.startsWith(`${name}{`) && labels.every(label => line.includes(label)))
+  return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+const calls = (trent: Trent, token: string): Promise<number> => metric(trent, 'hsm_function_duration_seconds_count', `token="${token}"`, 'function="C_Encrypt"')
+const breaker = (trent: Trent): Promise<number> => metric(trent, 'hsm_breaker_open', 'token="trent-test"')
+
+async function eventually(what: string, isSo: () => Promise<boolean>, milliseconds = 20_000): Promise<void> {
+  const deadline = performance.now() + milliseconds
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`not within ${milliseconds} ms: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+describe('a first token that', () => {
+  let trent: Trent
+  let load: Load
+  beforeAll(async () => {
+    trent = await serve()
+    load = await steadyLoad(trent.url)
+    await until(() => load.roundTrips > 50, 'round trips before any fault')
+    expect(await calls(trent, secondLabel), 'the second token only stands by').toBe(0)
+  })
+  afterAll(async () => {
+    await load.stop()
+    expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
+    await trent.stop()
+  })
+
+  /** No call failed; the second token has served meanwhile; the first one serves again once it may. */
+  async function holdsThrough(disturb: () => Promise<void>): Promise<void> {
+    const secondBefore = await calls(trent, secondLabel)
+    await disturb()
+    expect(await calls(trent, secondLabel)).toBeGreaterThan(secondBefore)
+    first.clear()
+    const firstBefore = await calls(trent, 'trent-test')
+    await eventually('the first token to serve again', async () => await calls(trent, 'trent-test') > firstBefore + 20)
+    const { roundTrips } = load
+    await until(() => load.roundTrips > roundTrips + 50, 'round trips after the fault')
+    expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
+  }
+
+  it('hangs for 30 seconds: the second serves, and metrics are answered throughout', async () => {
+    await holdsThrough(async () => {
+      first.control({ hang: ['*'] })
+      const end = performance.now() + 30_000
+      while (performance.now() < end) {
+        const before = load.answers.length
+        await until(() => load.answers.length > before + 10, 'answers while the first token hangs')
+        expect((await fetch(`${trent.privateUrl}/metrics`)).status).toBe(200)
+      }
+      expect((await fetch(`${trent.privateUrl}/readyz`)).status).toBe(200)
+      expect(load.slowest, 'no call waited for the first token longer than its deadline and a start elsewhere').toBeLessThan(8_000)
+    })
+  }, 90_000)
+
+  it('answers every call with CKR_DEVICE_ERROR: its breaker opens, and closes once a canary passes', async () => {
+    await holdsThrough(async () => {
+      first.control({ fail: { '*': { ckr: ckr.DEVICE_ERROR } } })
+      const { roundTrips } = load
+      await until(() => load.roundTrips > roundTrips + 100, 'round trips on the second token', 30_000)
+    })
+    await eventually('the breaker to close', async () => await breaker(trent) === 0)
+  }, 60_000)
+
+  it('loses its process again and again', async () => {
+    await holdsThrough(async () => {
+      for (let kill = 0; kill < 5; kill++) {
+        for (const pid of agentsOf(site.directory)) process.kill(pid, 'SIGKILL')
+        const { roundTrips } = load
+        await until(() => load.roundTrips > roundTrips + 20, 'round trips between two deaths')
+      }
+    })
+  }, 60_000)
+})
+
+describe('a start', () => {
+  it('serves on the second token while the first is not there, and takes it in once it is', async () => {
+    first.control({ fail: { C_Login: { ckr: ckr.DEVICE_ERROR } } })
+    const trent = await serve()
+    try {
+      expect(await (await fetch(`${trent.privateUrl}/readyz?verbose`)).json()).toMatchObject({
+        ok: true, checks: { token: { ok: true, detail: expect.stringMatching(/^trent-test: out, the token refuses the login \(CKR_DEVICE_ERROR\); trent-second: template enforced/) as string } },
+      })
+      const load = await steadyLoad(trent.url)
+      await until(() => load.roundTrips > 20, 'round trips on the second token')
+      first.clear()
+      await eventually('the first token to serve', async () => await calls(trent, 'trent-test') > 0)
+      await load.stop()
+      expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
+      expect(await trent.log()).toContain('"msg":"the token serves now"')
+    } finally {
+      await trent.stop()
+    }
+  }, 60_000)
+})
