@@ -12,11 +12,14 @@ import { chooseToken, readPin, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
 import { addTokenCommand, resealCommand } from './hsm-add-token.ts'
+import { retireVersionCommand, rewrapCommand } from './hsm-rewrap.ts'
+import { drainCommand, statusCommand, undrainCommand } from './hsm-status.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
 
 export const hsmCommand = (): Command =>
   new Group('hsm').description('The token and its domain').addCommand(initTokenCommand()).addCommand(initCommand()).addCommand(objectsCommand())
-    .addCommand(addTokenCommand()).addCommand(resealCommand())
+    .addCommand(addTokenCommand()).addCommand(resealCommand()).addCommand(rewrapCommand()).addCommand(retireVersionCommand())
+    .addCommand(statusCommand()).addCommand(drainCommand()).addCommand(undrainCommand())
 
 const initTokenCommand = (): Command =>
   configured('init-token', 'Initialise an empty token and set its user PIN (software tokens; hardware has tools of its own)')

@@ -9,6 +9,7 @@ import { HsmPool, poolCanary, type TokenStanding } from '../hsm/pool.ts'
 import type { StartReason, SupervisorOptions } from '../hsm/supervisor.ts'
 import { findDomain, listDomainVersions } from '../store/domain.ts'
 import type { Pool } from '../store/database.ts'
+import { listTokenDrains } from '../store/token-drains.ts'
 import { ServedToken, type ServedDomain } from './served-token.ts'
 
 export interface OpenDomain {
@@ -28,6 +29,8 @@ export interface Hooks {
 
 /** How long the other tokens may still take once one serves: the start of Trent does not wait for a token that hangs. */
 const othersMilliseconds = 5_000
+/** How soon a host notices that a token is taken out or given back. */
+const drainsMilliseconds = 2_000
 
 /** Starts an agent for each token and proves that its token holds the database's domain. @throws StartError with one sentence when none does */
 export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Promise<OpenDomain> {
@@ -43,13 +46,22 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
       hooks.changed(standings())
     },
   }))
-  const standings = (): TokenStanding[] => tokens.map(({ label, address }) => ({ token: label, address, draining: false }))
+  const standings = (): TokenStanding[] => tokens.map(({ label, address, draining }) => ({ token: label, address, draining }))
+  const lookAtDrains = async (): Promise<void> => {
+    const out = new Set((await listTokenDrains(pool)).map(({ label }) => label))
+    for (const token of tokens) token.drain(out.has(token.label))
+  }
+  // With Postgres away a token stays as it was told last.
+  const looking = setInterval(() => { lookAtDrains().catch(() => undefined) }, drainsMilliseconds)
+  looking.unref()
   const close = async (): Promise<void> => {
+    clearInterval(looking)
     hsm.close()
     await Promise.all(tokens.map(token => token.stop()))
     rmSync(directory, { recursive: true, force: true })
   }
   try {
+    await lookAtDrains()
     await openFirst(tokens, hooks.log)
     return { tokens, hsm, standings, close }
   } catch (thrown) {
@@ -60,13 +72,15 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
 
 /** Resolves once a token serves and the others had a fair chance; those that do not are tried again and again. @throws the first one's StartError */
 async function openFirst(tokens: readonly ServedToken[], log: SupervisorOptions['log']): Promise<void> {
-  const opening = tokens.map(token => token.open())
+  const opened = tokens.filter(token => !token.draining)
+  if (opened.length === 0) throw new StartError(`every token is taken out (${tokens.map(({ label }) => label).join(', ')}): give one back with \`trent hsm undrain\``)
+  const opening = opened.map(token => token.open())
   await Promise.any(opening).catch(() => opening[0])
   let timer: NodeJS.Timeout | undefined
   const patience = new Promise<void>(resolve => { timer = setTimeout(resolve, othersMilliseconds) })
   await Promise.race([Promise.allSettled(opening), patience])
   clearTimeout(timer)
-  tokens.forEach((token, index) => {
+  opened.forEach((token, index) => {
     void opening[index]?.catch((thrown: unknown) => {
       log('error', 'the token stays out', { token: token.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
       token.keepTrying()

@@ -31,6 +31,9 @@ export interface ServedTokenOptions {
   readonly changed: () => void
 }
 
+const takenOut = 'it is taken out'
+/** Longer than any call may take, see callLimit in client.ts. */
+const leaveMilliseconds = 35_000
 const againFirstMilliseconds = 1_000
 const againMostMilliseconds = 60_000
 
@@ -43,6 +46,8 @@ export class ServedToken {
   #opened = 0
   #retry: NodeJS.Timeout | undefined
   #stopped = false
+  #draining = false
+  #leave: NodeJS.Timeout | undefined
 
   constructor(options: ServedTokenOptions) {
     this.#options = options
@@ -65,6 +70,37 @@ export class ServedToken {
   /** Why the token stays out; undefined once it is in. */
   get outside(): string | undefined {
     return this.#outside
+  }
+
+  /** Told to take no new calls. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** Takes the token out, its agent once what is under way is answered; or opens it again. */
+  drain(isOut: boolean): void {
+    if (isOut === this.#draining) return
+    const { log, changed } = this.#options
+    this.#draining = isOut
+    clearTimeout(this.#leave)
+    clearTimeout(this.#retry)
+    if (isOut) {
+      if (!this.#admitted) this.#outside = takenOut
+      log('warn', 'the token is taken out', { token: this.label })
+      this.#leave = setTimeout(() => { void this.#left() }, leaveMilliseconds)
+      this.#leave.unref()
+    } else {
+      log('info', 'the token is given back', { token: this.label })
+      if (!this.#admitted) this.keepTrying()
+    }
+    changed()
+  }
+
+  async #left(): Promise<void> {
+    this.#admitted = false
+    this.#outside = takenOut
+    this.#options.changed()
+    await this.#supervisor?.stop()
   }
 
   /** @throws StartError with one sentence when the token does not serve */
@@ -99,7 +135,7 @@ export class ServedToken {
         () => { log('info', 'the token serves now', { token: this.label }) },
         (thrown: unknown) => {
           log('warn', 'the token stays out', { token: this.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
-          if (!this.#stopped) this.keepTrying(attempt + 1)
+          if (!this.#stopped && !this.#draining) this.keepTrying(attempt + 1)
         },
       )
     }, Math.min(againFirstMilliseconds * 2 ** Math.min(attempt, 10), againMostMilliseconds))
@@ -109,6 +145,7 @@ export class ServedToken {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#retry)
+    clearTimeout(this.#leave)
     await this.#supervisor?.stop()
   }
 }

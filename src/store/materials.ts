@@ -13,7 +13,7 @@ export async function insertMaterial(db: Db, plan: MaterialPlan): Promise<void> 
   }, [plan.keyId, plan.materialId, plan.backing, plan.cipherMode, plan.residency, plan.ckaId])
 }
 
-interface MaterialRow {
+export interface MaterialRow {
   readonly account_id: string
   readonly region: string
   readonly origin: string
@@ -32,7 +32,7 @@ interface MaterialRow {
   readonly mac: Buffer | null
 }
 
-const materialColumns = `k.account_id, k.region, k.origin, k.spec, k.usage, m.key_id, m.material_id, m.backing, m.cipher_mode, m.residency, m.cka_id,
+export const materialColumns = `k.account_id, k.region, k.origin, k.spec, k.usage, m.key_id, m.material_id, m.backing, m.cipher_mode, m.residency, m.cka_id,
   uuid_send(m.domain_id) AS domain_id, m.domain_version, m.spki, m.blob, m.mac`
 
 export interface StoredMaterial {

@@ -5,7 +5,8 @@ import { chaosToken, type ChaosToken } from '../support/chaos.ts'
 import { startTrentOn, type Trent } from '../support/gateway.ts'
 import { steadyLoad, type Load } from '../support/load.ts'
 import { agentsOf, until } from '../support/token.ts'
-import { secondLabel, twoTokens, type TwoTokens } from '../support/two-tokens.ts'
+import { command, refusal } from '../support/command.ts'
+import { ran, secondLabel, twoTokens, type TwoTokens } from '../support/two-tokens.ts'
 
 let site: TwoTokens
 let first: ChaosToken
@@ -93,6 +94,8 @@ describe('a first token that', () => {
       const { roundTrips } = load
       await until(() => load.roundTrips > roundTrips + 100, 'round trips on the second token', 30_000)
     })
+    expect(await metric(trent, 'hsm_failovers_total', 'token="trent-test"')).toBeGreaterThan(0)
+    expect(await trent.log()).toMatch(/"token":"trent-test","state":"open"/)
     await eventually('the breaker to close', async () => await breaker(trent) === 0)
   }, 60_000)
 
@@ -105,6 +108,30 @@ describe('a first token that', () => {
       }
     })
   }, 60_000)
+})
+
+describe('a token that is taken out', () => {
+  it('gets no calls, is left by its agents, and serves again once it is given back; the last one stays', async () => {
+    const trent = await serve()
+    try {
+      const load = await steadyLoad(trent.url)
+      await until(() => load.roundTrips > 20, 'round trips on the first token')
+      await ran('hsm', 'drain', 'trent-test', '--config', trent.config)
+      expect(await command('hsm', 'drain', 'trent-test', '--config', trent.config)).toMatchObject(refusal('token \'trent-test\' is out already', 3))
+      expect(await command('hsm', 'drain', secondLabel, '--config', trent.config)).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last token that is in') as string })
+      await eventually('the second token to serve', async () => await calls(trent, secondLabel) > 20)
+      const before = await calls(trent, 'trent-test')
+      await until(() => agentsOf(site.directory).length === 0, 'the agents to leave the token', 60_000)
+      expect(await calls(trent, 'trent-test')).toBe(before)
+      expect(await ran('hsm', 'status', '--config', trent.config)).toMatch(/token trent-test: out since .*\ntoken trent-second: in\n/)
+      await ran('hsm', 'undrain', 'trent-test', '--config', trent.config)
+      await eventually('the first token to serve again', async () => await calls(trent, 'trent-test') > before + 20)
+      await load.stop()
+      expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
+    } finally {
+      await trent.stop()
+    }
+  }, 120_000)
 })
 
 describe('a start', () => {
