@@ -1,10 +1,14 @@
 // A further token of the domain: its keys come from the recovery key alone, and what does not prove itself is not kept.
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
+import { kms } from '../support/aws.ts'
 import { command, refusal, type Outcome } from '../support/command.ts'
-import { ran, reseal, secondLabel, withSecondToken, type TwoTokens } from '../support/two-tokens.ts'
+import { startTrentOn } from '../support/gateway.ts'
+import { addToken, ran, reseal, secondLabel, withSecondToken, type TwoTokens } from '../support/two-tokens.ts'
 
 let site: TwoTokens
 let request: string
@@ -43,6 +47,25 @@ describe('hsm add-token', () => {
     await reseal(request, response)
     await ran('hsm', 'add-token', '--token', secondLabel, '--response', response, '--config', site.config)
     expect(await add('--response', response)).toMatchObject(refusal('the token has no transport key, or more than one: begin anew with --request'))
+  })
+
+  it('replaces a token that is lost: what was encrypted opens on the new one', async () => {
+    const both = await startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, { hsm: { tokens: [site.tokens[0]] } })
+    const before = kms(both.url)
+    const { KeyMetadata } = await before.send(new CreateKeyCommand({}))
+    const { CiphertextBlob } = await before.send(new EncryptCommand({ KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from('kept') }))
+    before.destroy()
+    await both.stop()
+    await rm(join(site.directory, 'tokens'), { recursive: true })
+
+    const config = await site.configure({ hsm: { tokens: [site.tokens[1]] } })
+    await addToken({ directory: site.directory, config }, secondLabel)
+    const trent = await startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, { hsm: { tokens: [site.tokens[1]] } })
+    const after = kms(trent.url)
+    const { Plaintext } = await after.send(new DecryptCommand({ CiphertextBlob }))
+    after.destroy()
+    await trent.stop()
+    expect(Buffer.from(Plaintext ?? []).toString()).toBe('kept')
   })
 
   it('tells nothing of the keys in request and response', async () => {
