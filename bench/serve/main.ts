@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { provenance } from './machine.ts'
+import { provenance } from '../machine.ts'
 import { profile, profileMarkdown } from './profile.ts'
 import { markdown, type Report } from './report.ts'
 import { firstAnswer, measure, measureRaw, measureTrent, startBare, writeScript, type Measured, type Plan, type RawMeasured } from './rounds.ts'
@@ -24,6 +24,7 @@ const { values } = parseArgs({
   },
 })
 const command = ['npm run bench:serve', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
+const beside = 'load generator on the same cores, loopback, no TLS'
 const connections = (values.connections ?? (values.profile ? '16,64' : '1,16,64')).split(',').map(Number)
 const processes = Number(values.processes)
 const plan: Plan = { connections, rounds: Number(values.rounds), seconds: Number(values.seconds), bareSeconds: Number(values['bare-seconds']) }
@@ -50,7 +51,7 @@ async function rounds(installation: Installation): Promise<Report> {
     bare.stop()
     await trent.stop()
   }
-  return { provenance: provenance(command), processes, rounds: plan.rounds, seconds: plan.seconds, storage: storageOf(installation), measured, raw }
+  return { provenance: provenance(command, beside), processes, rounds: plan.rounds, seconds: plan.seconds, storage: storageOf(installation), measured, raw }
 }
 
 const storageOf = ({ fileSystem }: Installation): string => `journal, Postgres and SoftHSM token on ${fileSystem}`
@@ -68,7 +69,7 @@ const installation = await install(values.data)
 try {
   if (values.profile) {
     const profiled = await profile(installation, connections, plan.seconds)
-    write('serve-profile.md', profileMarkdown(profiled, { provenance: provenance(command), storage: storageOf(installation) }))
+    write('serve-profile.md', profileMarkdown(profiled, { provenance: provenance(command, beside), storage: storageOf(installation) }))
   } else {
     const report = await rounds(installation)
     writeResults(report)

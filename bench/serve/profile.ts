@@ -3,8 +3,9 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fold, foreign, steps, type CpuProfile, type Folded } from './fold.ts'
 import { firstAnswer, measureTrent, writeScript, type CpuShares } from './rounds.ts'
-import { about, table } from './report.ts'
-import type { Provenance } from './machine.ts'
+import type { Provenance } from '../machine.ts'
+import { table } from '../table.ts'
+import { about } from './report.ts'
 import { serve, type Installation } from './trent.ts'
 
 export interface Profiled {

@@ -1,7 +1,8 @@
 // The tables: for people (Markdown) and for the next comparison (JSON).
+import type { Provenance } from '../machine.ts'
+import { mean } from '../statistics.ts'
+import { cell, fixed, table, whole } from '../table.ts'
 import type { Measured, RawMeasured } from './rounds.ts'
-import type { Provenance } from './machine.ts'
-import { mean, spread } from './statistics.ts'
 
 export interface Report {
   readonly provenance: Provenance
@@ -12,17 +13,6 @@ export interface Report {
   readonly measured: readonly Measured[]
   readonly raw: readonly RawMeasured[]
 }
-
-const whole = (value: number): string => Math.round(value).toLocaleString('en')
-const fixed = (digits: number) => (value: number): string => value.toFixed(digits)
-
-function cell(values: readonly number[], show: (value: number) => string): string {
-  const { median, least, most } = spread(values)
-  return `${show(median)} (${show(least)}-${show(most)})`
-}
-
-export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => '---'), ...rows].map(row => `| ${row.join(' | ')} |`).join('\n')
 
 export function markdown(report: Report): string {
   const { measured, raw } = report

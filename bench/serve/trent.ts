@@ -1,7 +1,7 @@
 // A whole Trent for measuring: what ./dev makes (Postgres with fsync, a SoftHSM token, a domain, an administrator, a key) in a folder of its
 // own on disk, served by `trent serve` with the options of this run.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,13 +11,10 @@ import type * as Postgres from '../../src/cli/dev/postgres.ts'
 import type * as Server from '../../src/cli/dev/server.ts'
 import type * as Start from '../../src/cli/dev/start.ts'
 import type * as Token from '../../src/cli/dev/token.ts'
-import { childrenOf, commandLineOf } from './cpu.ts'
+import { built } from '../built.ts'
+import { childrenOf, commandLineOf } from '../cpu.ts'
+import { fileSystemOf } from '../machine.ts'
 import type { Signer } from './requests.ts'
-
-/** From dist/, since that is what is installed and measured. */
-async function built<Module>(path: string): Promise<Module> {
-  return await import(new URL(`../../dist/cli/dev/${path}.js`, import.meta.url).href) as Module
-}
 
 const mainFile = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
@@ -36,12 +33,12 @@ export interface Installation {
 
 /** Installs below `parent`, which should be on the kind of disk that the journal will have. */
 export async function install(parent: string): Promise<Installation> {
-  const { openData, readState } = await built<typeof DataFolders>('data-folder')
-  const { start } = await built<typeof Start>('start')
-  const { stopServer, devConfig } = await built<typeof Server>('server')
-  const { removePostgres } = await built<typeof Postgres>('postgres')
-  const { readCredentials } = await built<typeof FirstUse>('first-use')
-  const { softhsmConfig, softhsmLibrary, tokenLabel } = await built<typeof Token>('token')
+  const { openData, readState } = await built<typeof DataFolders>('cli/dev/data-folder')
+  const { start } = await built<typeof Start>('cli/dev/start')
+  const { stopServer, devConfig } = await built<typeof Server>('cli/dev/server')
+  const { removePostgres } = await built<typeof Postgres>('cli/dev/postgres')
+  const { readCredentials } = await built<typeof FirstUse>('cli/dev/first-use')
+  const { softhsmConfig, softhsmLibrary, tokenLabel } = await built<typeof Token>('cli/dev/token')
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'trent-bench-'))
   const port = await freePorts()
@@ -135,11 +132,4 @@ function postmasterOf(url: string): number {
   const found = childrenOf(1).find(pid => commandLineOf(pid).includes(`port=${port}`))
   if (found === undefined) throw new Error(`no Postgres on port ${port} was found among the processes`)
   return found
-}
-
-const fileSystems: Readonly<Record<string, string>> = { '1021994': 'tmpfs', 'ef53': 'ext4', '58465342': 'xfs', '9123683e': 'btrfs', '794c7630': 'overlayfs' }
-
-function fileSystemOf(path: string): string {
-  const type = statfsSync(path).type.toString(16)
-  return fileSystems[type] ?? `file system 0x${type}`
 }
