@@ -1,10 +1,8 @@
 // A token behind the pass-through module of test/chaos: the copy of a SoftHSM token that a test file has anyway, with faults that
 // the test steers while Trent runs.
-import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { buildModule } from './chaos-module.ts'
 import { softhsmLibrary, tokenConfig } from './installation.ts'
 
 /** Functions are named as PKCS#11 does; '*' is every function. A name that is neither ends the process that loads the module. */
@@ -76,25 +74,4 @@ function lines(faults: Faults): string[] {
     ...(objects === undefined ? [] : [`objects ${objects}`]),
     ...(iv === undefined ? [] : [`iv ${iv}`]),
   ]
-}
-
-const sources = join(import.meta.dirname, '../chaos')
-const modules = join(import.meta.dirname, '../../node_modules')
-const headers = join(modules, 'pkcs11js/includes')
-const flags = ['-O2', '-shared', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-Werror']
-
-/** Compiles the module unless these very sources have been compiled before. Resolves to its path. */
-async function buildModule(): Promise<string> {
-  const files = readdirSync(sources).filter(name => /\.[ch]$/.test(name)).sort().map(name => join(sources, name))
-  const digest = createHash('sha256').update(flags.join(' '))
-  for (const file of files) digest.update(readFileSync(file))
-  const directory = join(modules, '.cache/trent-chaos')
-  const built = join(directory, `${digest.digest('hex').slice(0, 16)}.so`)
-  if (existsSync(built)) return built
-  mkdirSync(directory, { recursive: true })
-  // Test files run side by side: each compiles to a file of its own, the last rename wins.
-  const own = `${built}.${process.pid}`
-  await promisify(execFile)('cc', [...flags, '-I', headers, '-o', own, ...files.filter(name => name.endsWith('.c')), '-ldl', '-lpthread'])
-  renameSync(own, built)
-  return built
 }
