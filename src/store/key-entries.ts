@@ -28,8 +28,8 @@ interface MaterialJson {
   readonly cipher_mode: string
   readonly residency: string
   readonly cka_id: string
-  readonly domain_id: string
-  readonly domain_version: number
+  readonly domain_id: string | null
+  readonly domain_version: number | null
   readonly spki: string | null
   readonly blob: string | null
   readonly mac: string
@@ -68,11 +68,11 @@ function backingOf(key: Key, json: MaterialJson): StoredBacking[] {
   const sealed = sealedOf({
     account_id: key.accountId, region: key.region, origin: key.origin, spec: key.spec, usage: key.usage, key_id: key.id,
     material_id: materialId, backing: json.backing, cipher_mode: json.cipher_mode, residency: json.residency, cka_id: bytes(json.cka_id),
-    domain_id: bytes(json.domain_id), domain_version: json.domain_version,
-    spki: json.spki === null ? null : bytes(json.spki), blob: json.blob === null ? null : bytes(json.blob),
+    domain_id: orNull(json.domain_id), domain_version: json.domain_version, spki: orNull(json.spki), blob: orNull(json.blob),
     mac: bytes(json.mac),
   })
   return sealed === undefined ? [] : [{ materialId, backing: json.backing, sealed }]
 }
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
+const orNull = (hex: string | null): Buffer | null => (hex === null ? null : bytes(hex))

@@ -78,13 +78,16 @@ export async function confirmMaterial(db: Db, sealed: SealedMaterial, spki: Buff
   return true
 }
 
-/** What the agent is given for a stored material; undefined until it is confirmed. */
+/**
+ * What the agent is given for a stored material; undefined until it is confirmed, which is when it has a MAC. Whatever else somebody has
+ * taken away is for the agent to refuse, with an alarm.
+ */
 export function sealedOf(found: MaterialRow): SealedMaterial | undefined {
-  if (found.mac === null || found.domain_id === null || found.domain_version === null) return undefined
+  if (found.mac === null) return undefined
   const material: Material = {
     ...planOf(found),
-    domainId: found.domain_id,
-    domainVersion: found.domain_version,
+    domainId: found.domain_id ?? Buffer.alloc(0),
+    domainVersion: found.domain_version ?? 0,
     spkiDigest: found.spki === null ? Buffer.alloc(0) : createHash('sha256').update(found.spki).digest(),
     blob: found.blob ?? Buffer.alloc(0),
   }

@@ -25,10 +25,3 @@ export function watched({ primary }: Trent): Watched {
 export const memoryOf = ({ gateway, agent }: Watched): Memory => ({ gateway: residentKilobytes(gateway), agent: residentKilobytes(agent) })
 
 const residentKilobytes = (pid: number): number => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
-
-/** The sum of a counter over its labels, those that match. */
-export async function counter({ privateUrl }: Trent, name: string, labels = /./): Promise<number> {
-  const text = await (await fetch(`${privateUrl}/metrics`)).text()
-  const lines = text.split('\n').filter(line => line.startsWith(`${name}{`) || line.startsWith(`${name} `)).filter(line => labels.test(line))
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-}
