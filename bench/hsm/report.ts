@@ -105,10 +105,10 @@ function comparison(measured: readonly Measured[]): string {
       })
       return shares.length === 0 ? '' : changed(shares)
     }
-    return [group[0]?.workload ?? '', whole(group[0]?.objects ?? 0), share(one => one.through?.perSecond), share(one => mean(one.raw.map(run => run.perSecond)))]
+    return [group[0]?.workload ?? '', whole(group[0]?.objects ?? 0), share(one => one.through?.perSecond), share(one => mean(one.raw.map(run => run.perSecond))), share(one => one.through?.agentCpu)]
   })
   if (rows.length === 0) return ''
-  return `What more objects change, against ${whole(fewest)} of the same round:\n\n${table(['workload', 'resident objects', 'through the agent', 'raw'], rows)}`
+  return `What more objects change, against ${whole(fewest)} of the same round:\n\n${table(['workload', 'resident objects', 'rate through the agent', 'rate of raw', 'agent\'s CPU an operation'], rows)}`
 }
 
 function startSection(starts: readonly Start[]): string {
