@@ -43,9 +43,9 @@ function integer(fallback: number, least: number, most: number, unit: string, de
   return setting(description, `a whole number of ${unit} from ${least} to ${most}`, read, { fallback })
 }
 
-function flag(fallback: boolean, description: string): Setting<boolean> {
-  const words: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([[true, true], [false, false], ['true', true], ['false', false]])
-  return setting(description, 'true | false', value => words.get(value), { fallback })
+const flagWords: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([[true, true], [false, false], ['true', true], ['false', false]])
+function flag<T extends boolean | undefined>(fallback: T, description: string, fallbackText = String(fallback)): Setting<T | boolean> {
+  return setting<T | boolean>(description, 'true | false', value => flagWords.get(value), { fallback, fallbackText })
 }
 
 const matching = (pattern: RegExp) => (value: unknown) => (typeof value === 'string' && pattern.test(value) ? value : undefined)
@@ -98,7 +98,8 @@ const tokenSettings = {
   profile: text<string>(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -', 'What is known of this kind of token', { fallback: 'generic' }),
   pinFile: path<string>('File with the user PIN, mode 0600', {}),
   env: variables('Variables for this token\'s process alone, such as SOFTHSM2_CONF'),
-  workers: integer(2, 1, 64, 'threads', 'Threads that use keys of this token, besides one that makes keys; 16 to 32 on a network HSM'),
+  workers: integer(2, 1, 64, 'threads', 'Threads that use keys of this token, besides a third as many (at least one) for what is slow; 16 to 32 on a network HSM'),
+  standby: flag<boolean | undefined>(undefined, 'Whether a second agent is kept logged in, ready to serve when the first one dies', 'as the profile says'),
 }
 
 /** Every setting of Trent. */

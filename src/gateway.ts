@@ -14,6 +14,7 @@ import { Invocations, type InvocationLimits } from './effects/invocations.ts'
 import { Reconciler } from './effects/reconcile.ts'
 import { observeAnswer } from './hsm/observe.ts'
 import { HsmPool, poolCanary, type PoolCanary, type TokenStanding } from './hsm/pool.ts'
+import { Quarantine } from './hsm/quarantine.ts'
 import { createApp } from './http/app.ts'
 import { Gate } from './identity/gate.ts'
 import { SigningKeys } from './identity/signing-keys.ts'
@@ -122,6 +123,12 @@ function openHsm({ config, log, pool, metrics }: CacheParts): HsmPool {
   return new HsmPool({
     tokens: config.hsm.tokens.map(({ label }) => label),
     observe: observeAnswer(metrics.hsm),
+    quarantine: new Quarantine({
+      alarm: verb => {
+        metrics.hsm.quarantined(verb)
+        log.error({ verb }, 'ALARM: two hsm-agents died under one call: this use of its key is refused for a minute')
+      },
+    }),
     // Postgres may be away: the last one known then goes on.
     canary: async () => {
       if (canary !== undefined && performance.now() - read < canaryMilliseconds) return canary

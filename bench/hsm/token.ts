@@ -41,7 +41,7 @@ export async function makeToken(parent: string): Promise<BenchToken> {
 }
 
 export const tokenConfig = ({ directory, library, env }: BenchToken, workers: number): TokenConfig =>
-  ({ label, serial: undefined, library, libraryParameters: undefined, profile: 'softhsm', pinFile: join(directory, 'no-file'), env, workers })
+  ({ label, serial: undefined, library, libraryParameters: undefined, profile: 'softhsm', pinFile: join(directory, 'no-file'), env, workers, standby: false })
 
 function softhsmEnv(directory: string): Record<string, string> {
   const config = join(directory, 'softhsm2.conf')

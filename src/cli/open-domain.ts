@@ -22,6 +22,8 @@ export interface OpenDomain {
 }
 
 export interface Hooks {
+  /** Whether agents stand by, for tokens that may have two. */
+  readonly standby?: boolean
   readonly log: SupervisorOptions['log']
   readonly started: (token: string, reason: StartReason) => void
   readonly changed: (standings: readonly TokenStanding[]) => void
@@ -40,7 +42,7 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
   const hsm = new HsmPool({ tokens: labels, canary: () => Promise.resolve(domain.canary), observe: () => undefined, breaker: () => undefined, failedOver: () => undefined })
   const directory = socketDirectory(config.dataDirectory)
   const tokens: ServedToken[] = config.hsm.tokens.map((token, index) => new ServedToken({
-    config, token, domain, directory: join(directory, String(index)), log: hooks.log, started: reason => { hooks.started(token.label, reason) },
+    config, token, domain, directory: join(directory, String(index)), log: hooks.log, standby: hooks.standby ?? false, started: reason => { hooks.started(token.label, reason) },
     changed: () => {
       hsm.setTokens(standings())
       hooks.changed(standings())

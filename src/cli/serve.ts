@@ -21,7 +21,9 @@ import { serveGateway } from './serve-gateway.ts'
 import type { ServedToken } from './served-token.ts'
 import { version } from './version.ts'
 
-const startReasons: Readonly<Record<StartReason, AgentStartReason>> = { first: 'first', exit: 'exit', overrun: 'deadline', silent: 'deadline', sick: 'error' }
+const startReasons: Readonly<Record<StartReason, AgentStartReason>> = {
+  first: 'first', standby: 'standby', exit: 'exit', asked: 'exit', overrun: 'deadline', silent: 'deadline', sick: 'error', recycle: 'recycle',
+}
 
 /** Serves until a signal. The gateway processes are forks of the same command. */
 export const serveCommand = (): Command =>
@@ -45,6 +47,7 @@ async function servePrimary(config: Config): Promise<void> {
   try {
     await requireSchema(pool)
     domain = await openDomain(config, pool, {
+      standby: true,
       log: (level, message, details = {}) => { log[level](details, message) },
       started: (token, reason) => { metrics.hsm.agentStarted(token, startReasons[reason]) },
       changed: standings => {

@@ -7,7 +7,7 @@ import { StartError } from '../errors.ts'
 import type { AgentReady } from '../hsm/agent/control.ts'
 import { HsmClient, type AgentAddress } from '../hsm/client.ts'
 import type { PoolCanary } from '../hsm/pool.ts'
-import { AgentSupervisor, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
+import { AgentSupervisor, hasStandby, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
 import { readPin } from './choose-token.ts'
 
 export interface ServedDomain {
@@ -26,6 +26,8 @@ export interface ServedTokenOptions {
   /** For sockets, of this token alone. */
   readonly directory: string
   readonly log: SupervisorOptions['log']
+  /** Whether an agent stands by, should the token's kind allow it. */
+  readonly standby: boolean
   readonly started: (reason: StartReason) => void
   /** `address`, `ready` or `outside` are others than before. */
   readonly changed: () => void
@@ -105,10 +107,11 @@ export class ServedToken {
 
   /** @throws StartError with one sentence when the token does not serve */
   async open(): Promise<void> {
-    const { config, token, domain, directory, log, started, changed } = this.#options
+    const { config, token, domain, directory, log, standby, started, changed } = this.#options
     const sockets = join(directory, String(++this.#opened))
     const supervisor = new AgentSupervisor({
       token, pin: readPin(token), domain: { id: domain.id, version: domain.version }, directory: sockets, log, started,
+      standby: standby && hasStandby(token),
       changed: () => { if (this.#admitted) changed() },
     })
     this.#supervisor = supervisor

@@ -1,11 +1,12 @@
 // The gateway's side of the HSM: verbs to the least-loaded worker of their lane, with a bounded queue before them; one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
 import { invalidCiphertext } from '../keys/ciphertext.ts'
-import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
+import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
 import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 import { Lane, laneOf, lanes, type LaneName } from './lane.ts'
+import { Quarantine, Quarantined } from './quarantine.ts'
 
 /** Where an agent listens: told by the supervisor, again at each replacement. */
 export interface AgentAddress {
@@ -17,6 +18,8 @@ export interface AgentAddress {
 export interface ClientOptions {
   /** Called for every answer, for the metrics. */
   readonly observe: (token: string, answer: AnswerFrame) => void
+  /** Shared by all clients of a process; one of the client's own where it has none beside it. */
+  readonly quarantine?: Quarantine
   readonly now?: () => number
   /** Whether another token could take a call: then none waits for this one to come back. */
   readonly elsewhere?: () => boolean
@@ -36,82 +39,116 @@ const lossLimit = 4
 const repeatMilliseconds = 20
 const none = Buffer.alloc(0)
 
-type FieldsOf = (attempt: number, left: number) => readonly Buffer[]
+/**
+ * The agents with which a call was lost, of whichever token; the two steps of a verb that uses a key are one call, and so is what a pool
+ * of several tokens sends to one after the other.
+ */
+export type Losses = string[]
 
-interface Pending {
+let clients = 0
+
+/** What is asked of an agent. */
+interface Ask {
   readonly verb: Verb
+  readonly lane: LaneName
+  /** What it is with, for the quarantine. */
+  readonly materials: readonly Buffer[]
+  /** Given how often the call was sent before and the milliseconds it has left. */
+  readonly fields: (attempt: number, left: number) => readonly Buffer[]
+  readonly lost: Losses
+}
+
+interface Pending extends Ask {
   readonly deadline: number
   settled: boolean
+  sends: number
   sentElsewhere: boolean
+  left(): void
+  overdue(): void
   resolve(answer: AnswerFrame): void
   reject(error: Error): void
 }
 
+/** What the client keeps of a material: how frames name it, and how slow its key is. */
+interface Known {
+  readonly name: Buffer
+  readonly spec: string
+}
+
 export class HsmClient implements Hsm {
   readonly #observe: ClientOptions['observe']
+  readonly #quarantine: Quarantine
   readonly #now: () => number
   readonly #elsewhere: () => boolean
+  readonly #number = ++clients
   #address: AgentAddress | null = null
   readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
   /** A material stays the same object as long as it is cached. */
-  readonly #names = new WeakMap<SealedMaterial, Buffer>()
+  readonly #known = new WeakMap<SealedMaterial, Known>()
 
   constructor(options: ClientOptions) {
     this.#observe = options.observe
     this.#now = options.now ?? (() => performance.now())
     this.#elsewhere = options.elsewhere ?? (() => false)
+    this.#quarantine = options.quarantine ?? new Quarantine({ alarm: () => undefined, now: this.#now })
     this.#sweep = setInterval(() => { this.#expire() }, sweepEveryMilliseconds)
     this.#sweep.unref()
   }
 
-  /** Uses this agent from now on; null while there is none. Calls in flight with the former one are sent again to the next. */
+  /**
+   * Uses this agent from now on; null while there is none. Calls in flight with the former one are answered by it; should it end before
+   * that, they are sent again to the next.
+   */
   setAgent(address: AgentAddress | null): void {
     if (address !== null && address.generation === this.#address?.generation) return
     this.#address = address
     for (const name of lanes) this.#lanes[name].use(address?.sockets[name] ?? [], address?.generation ?? 0)
-    if (address === null && this.#elsewhere()) this.#rejectAll('no hsm-agent serves')
+    if (address === null && this.#elsewhere()) for (const name of lanes) this.#lanes[name].leave()
   }
 
   get available(): boolean {
     return lanes.some(name => this.#lanes[name].isOpen)
   }
 
-  async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer> {
-    return payloadOf(await this.#withKey('encrypt', material, [context, plaintext]))
+  async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('encrypt', material, [context, plaintext], lost))
   }
 
-  async decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer> {
-    const answer = await this.#withKey('decrypt', material, [context, blob])
+  async decrypt(material: SealedMaterial, context: Buffer, blob: Buffer, lost?: Losses): Promise<Buffer> {
+    const answer = await this.#withKey('decrypt', material, [context, blob], lost)
     if (answer.status === 'invalid') throw invalidCiphertext()
     return payloadOf(answer)
   }
 
-  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
-    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [source.context, destination.context, blob])
+  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer, lost?: Losses): Promise<Buffer> {
+    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [source.context, destination.context, blob], lost)
     if (answer.status === 'invalid') throw invalidCiphertext()
     return payloadOf(answer)
   }
 
-  async random(length: number): Promise<Buffer> {
+  async random(length: number, lost: Losses = []): Promise<Buffer> {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(length)
-    return payloadOf(await this.#call('random', () => [bytes]))
+    return payloadOf(await this.#call({ verb: 'random', lane: laneOf('random', []), materials: [], fields: () => [bytes], lost }))
   }
 
-  async create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
+  async create(plan: MaterialPlan, again: boolean, lost: Losses = []): Promise<SealedMaterial> {
     const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
-    const payload = payloadOf(await this.#call('create', (attempt, left) => [row, Buffer.from([again || attempt > 0 ? 1 : 0]), encodeExpiry(left)]))
+    const payload = payloadOf(await this.#call({
+      verb: 'create', lane: laneOf('create', [plan.spec]), materials: [row], lost,
+      fields: (attempt, left) => [row, Buffer.from([again || attempt > 0 ? 1 : 0]), encodeExpiry(left)],
+    }))
     return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }
   }
 
-  async seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer> {
-    return payloadOf(await this.#withKey('seal', material, [aad, secret]))
+  async seal(material: SealedMaterial, aad: Buffer, secret: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('seal', material, [aad, secret], lost))
   }
 
-  async unseal(material: SealedMaterial, aad: Buffer, sealed: Buffer): Promise<Buffer> {
-    const answer = await this.#withKey('unseal', material, [aad, sealed])
+  async unseal(material: SealedMaterial, aad: Buffer, sealed: Buffer, lost?: Losses): Promise<Buffer> {
+    const answer = await this.#withKey('unseal', material, [aad, sealed], lost)
     if (answer.status === 'invalid') throw new SealBroken('the sealed bytes do not open')
     return payloadOf(answer)
   }
@@ -124,100 +161,126 @@ export class HsmClient implements Hsm {
 
   close(): void {
     clearInterval(this.#sweep)
-    this.setAgent(null)
-    this.#rejectAll('the gateway is closing')
-  }
-
-  #rejectAll(message: string): void {
-    for (const pending of this.#pending) {
-      this.#settle(pending)
-      pending.reject(new HsmUnavailable('unavailable', message))
-    }
+    this.#address = null
+    for (const name of lanes) this.#lanes[name].close()
+    for (const pending of this.#pending) pending.reject(new HsmUnavailable('unavailable', 'the gateway is closing'))
+    this.#pending.clear()
   }
 
   /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
-  async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
-    const names = materials.map(material => this.#nameOf(material))
-    const lost: number[] = []
-    let answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost)
+  async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[], lost: Losses = []): Promise<AnswerFrame> {
+    const known = materials.map(material => this.#knownOf(material))
+    const names = known.map(({ name }) => name)
+    const ask = { verb, lane: laneOf(verb, known.map(({ spec }) => spec)), materials: names, lost }
+    let answer = await this.#call({ ...ask, fields: () => [...names.flatMap(name => [name, none]), ...fields] })
     for (let sent = 0; answer.status === 'needRow' && sent < rowsLimit; sent++) {
-      answer = await this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost)
+      answer = await this.#call({ ...ask, fields: () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields] })
     }
     return answer
   }
 
-  #nameOf(material: SealedMaterial): Buffer {
-    const known = this.#names.get(material)
-    if (known !== undefined) return known
-    const name = rowName(material)
-    this.#names.set(material, name)
-    return name
+  #knownOf(material: SealedMaterial): Known {
+    const before = this.#known.get(material)
+    if (before !== undefined) return before
+    const known = { name: rowName(material), spec: specOf(material) }
+    this.#known.set(material, known)
+    return known
   }
 
-  #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
-    return this.#withKeys(verb, [material], fields)
+  #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[], lost?: Losses): Promise<AnswerFrame> {
+    return this.#withKeys(verb, [material], fields, lost)
   }
 
-  /** `fieldsOf` is given how often the call was sent before and the milliseconds it has left. `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
-  #call(verb: Verb, fieldsOf: FieldsOf, lost: number[] = []): Promise<AnswerFrame> {
+  #call(ask: Ask): Promise<AnswerFrame> {
+    if (this.#quarantine.holds(ask.verb, ask.materials)) return Promise.reject(new Quarantined())
     return new Promise<AnswerFrame>((resolve, reject) => {
-      const pending: Pending = { verb, deadline: this.#now() + callLimit(verb), settled: false, sentElsewhere: false, resolve, reject }
+      const pending: Pending = {
+        ...ask, deadline: this.#now() + callLimit(ask.verb), settled: false, sends: 0, sentElsewhere: false, resolve, reject,
+        left: () => { this.#leave(pending) },
+        overdue: () => { this.#reject(pending, new HsmUnavailable('busy', 'the workers before the HSM did not come to this call')) },
+      }
       this.#pending.add(pending)
-      this.#attempt(pending, fieldsOf, lost)
+      this.#attempt(pending)
     })
   }
 
-  #attempt(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
-    const sent = this.#lanes[laneOf(pending.verb)].send({
-      verb: pending.verb,
-      fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0), pending.deadline - this.#now()),
-      answered: (answer, generation) => {
-        if (pending.settled) {
-          // Too late for its caller; it may be a plaintext all the same.
-          answer?.payload.fill(0)
-          return
-        }
-        if (answer === undefined) {
-          lost.push(generation)
-          this.#repeat(pending, fieldsOf, lost)
-          return
-        }
-        if (this.#address !== null) this.#observe(this.#address.token, answer)
-        // The worker has tried three times on a device that is not lost: another worker tries once more.
-        if (answer.status === 'again' && !pending.sentElsewhere) {
-          pending.sentElsewhere = true
-          this.#attempt(pending, fieldsOf, lost)
-          return
-        }
-        this.#settle(pending)
-        pending.resolve(answer)
-      },
-    }, pending)
-    if (sent) return
-    this.#settle(pending)
-    pending.reject(new HsmUnavailable('busy', 'the queue before the HSM is full'))
+  #attempt(pending: Pending): void {
+    const { verb, lost } = pending
+    if (!this.available && this.#elsewhere()) {
+      this.#leave(pending)
+      return
+    }
+    const now = this.#now()
+    const sent = this.#lanes[pending.lane].send({
+      verb,
+      fields: pending.fields(pending.sends++, pending.deadline - now),
+      // Among many that were lost with an agent one may have ended it: if that ends another, the others are not to be taken for it.
+      alone: lost.length > 0,
+      answered: (answer, generation) => { this.#answered(pending, answer, generation) },
+    }, pending, now)
+    if (!sent) this.#reject(pending, new HsmUnavailable('busy', 'the queue before the HSM is full'))
+  }
+
+  #answered(pending: Pending, answer: AnswerFrame | undefined, generation: number): void {
+    if (pending.settled) {
+      // Too late for its caller; it may be a plaintext all the same.
+      answer?.payload.fill(0)
+      return
+    }
+    if (answer === undefined) {
+      pending.lost.push(`${this.#number}/${generation}`)
+      this.#repeat(pending)
+      return
+    }
+    if (this.#address !== null) this.#observe(this.#address.token, answer)
+    // The agent has lost its token, by no fault of this call, and is about to be replaced.
+    if (answer.status === 'lost') this.#attemptSoon(pending)
+    // The worker has tried three times on a device that is not lost: another worker tries once more.
+    else if (answer.status === 'again' && !pending.sentElsewhere) {
+      pending.sentElsewhere = true
+      this.#attempt(pending)
+    } else {
+      this.#settle(pending)
+      pending.resolve(answer)
+    }
   }
 
   /** The connections of an agent that dies end one after the other, so a call may be lost on several of them: that is one death. */
-  #repeat(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
-    if (new Set(lost).size < attempts && lost.length < lossLimit && !this.#elsewhere()) {
-      setTimeout(() => { if (!pending.settled) this.#attempt(pending, fieldsOf, lost) }, repeatMilliseconds)
+  #repeat(pending: Pending): void {
+    const { verb, materials, lost } = pending
+    if (new Set(lost).size < attempts && lost.length < lossLimit) {
+      if (this.#elsewhere()) this.#leave(pending)
+      else this.#attemptSoon(pending)
       return
     }
-    this.#settle(pending)
-    pending.reject(new HsmUnavailable('unavailable', this.#elsewhere() ? 'the hsm-agent died under this call' : 'the hsm-agent died twice under this call'))
+    // Agents that went on after they had ended its connections are none that died of it.
+    if (new Set(lost).size >= attempts) this.#quarantine.add(verb, materials)
+    this.#reject(pending, this.#quarantine.holds(verb, materials) ? new Quarantined() : new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
+  }
+
+  /** To whoever called, who has another token for it. */
+  #leave(pending: Pending): void {
+    this.#reject(pending, new HsmUnavailable('unavailable', pending.lost.length > 0 ? 'the hsm-agent died under this call' : 'no hsm-agent serves'))
+  }
+
+  #attemptSoon(pending: Pending): void {
+    setTimeout(() => { if (!pending.settled) this.#attempt(pending) }, repeatMilliseconds)
   }
 
   #expire(): void {
     const now = this.#now()
     for (const pending of this.#pending) {
       if (pending.deadline > now) continue
-      this.#settle(pending)
-      pending.reject(this.available
+      this.#reject(pending, this.available
         ? new HsmUnavailable('deadline', `no answer to ${pending.verb} in time`)
         : new HsmUnavailable('unavailable', 'no hsm-agent serves'))
     }
-    for (const name of lanes) this.#lanes[name].sweep()
+    for (const name of lanes) this.#lanes[name].sweep(now)
+  }
+
+  #reject(pending: Pending, error: HsmUnavailable): void {
+    this.#settle(pending)
+    pending.reject(error)
   }
 
   #settle(pending: Pending): void {
@@ -226,9 +289,20 @@ export class HsmClient implements Hsm {
   }
 }
 
+/** What the row says: only the lane hangs on it, so it counts before the agent has checked it. */
+function specOf({ row }: SealedMaterial): string {
+  try {
+    return decodeMaterial(row).spec
+  } catch {
+    // No row at all: the agent says so.
+    return ''
+  }
+}
+
 /** @throws MaterialRefused, HsmUnavailable */
 function payloadOf(answer: AnswerFrame): Buffer {
   if (answer.status === 'ok') return answer.payload
+  if (answer.status === 'late') throw new HsmUnavailable('deadline', 'the call came to the HSM too late')
   if (answer.status === 'refused') throw new MaterialRefused(answer.payload.toString() || 'the key may not be used so')
   throw new HsmUnavailable('unavailable', answer.payload.toString() || `the hsm-agent answered ${answer.status}`)
 }

@@ -1,11 +1,13 @@
 // One gateway's connection to one worker of an agent: frames out in one write a turn of the event loop, answers matched by id.
 import { connect, type Socket } from 'node:net'
-import { decodeAnswer, encodeRequest, FrameReader, type AnswerFrame, type Verb } from './agent/frames.ts'
+import { decodeAnswer, encodeRequest, FrameError, FrameReader, type AnswerFrame, type Verb } from './agent/frames.ts'
 
 /** A call on its way. `answered` gets undefined when the connection ended first, and the generation of the agent that it was with. */
 export interface Call {
   readonly verb: Verb
   readonly fields: readonly Buffer[]
+  /** Sent while nothing else is under way on its connection: it was lost with an agent, and may have been what ended it. */
+  readonly alone: boolean
   answered(answer: AnswerFrame | undefined, generation: number): void
 }
 
@@ -17,6 +19,8 @@ export class Connection {
   #lastId = 0
   /** Open for calls: not while it is being made, since a call on a connection that fails counts as an attempt. */
   #open = false
+  #carriesAlone = false
+  #retired = false
   readonly #generation: number
   readonly #limit: number
   readonly #freed: () => void
@@ -48,19 +52,32 @@ export class Connection {
     return this.#open
   }
 
-  get hasRoom(): boolean {
-    return this.#open && this.#calls.size < this.#limit
+  hasRoomFor({ alone }: Call): boolean {
+    if (!this.#open || this.#retired) return false
+    return alone ? this.#calls.size === 0 : !this.#carriesAlone && this.#calls.size < this.#limit
   }
 
   send(call: Call): void {
+    this.#carriesAlone = call.alone
     this.#lastId = (this.#lastId + 1) >>> 0
     this.#calls.set(this.#lastId, call)
     this.#unsent.push(encodeRequest(this.#lastId, call.verb, call.fields))
     if (this.#unsent.length === 1) setImmediate(() => { this.#flush() })
   }
 
+  /** Takes no more calls, and closes once those under way are answered: its agent drains, and ends when all have left it. */
+  retire(): void {
+    this.#retired = true
+    this.#closeIfDone()
+  }
+
   close(): void {
+    this.#open = false
     this.#socket.destroy()
+  }
+
+  #closeIfDone(): void {
+    if (this.#retired && this.#calls.size === 0) this.close()
   }
 
   /** Requests may hold plaintext: what was written is wiped once the kernel has it. */
@@ -77,13 +94,17 @@ export class Connection {
       for (const frame of this.#reader.push(chunk)) {
         const answer = decodeAnswer(frame)
         const call = this.#calls.get(answer.id)
+        if (call === undefined) throw new FrameError('an answer to no call')
         this.#calls.delete(answer.id)
-        call?.answered(answer, this.#generation)
+        call.answered(answer, this.#generation)
       }
     } catch {
-      // An agent that sends what is no frame is not one to go on with; its calls are sent again elsewhere.
-      this.#socket.destroy()
+      // An agent that sends what is no frame, or an answer that nobody waits for, is not one to go on with; its calls are sent again elsewhere.
+      this.close()
+      return
     }
+    if (this.#calls.size === 0) this.#carriesAlone = false
+    this.#closeIfDone()
     if (this.#open) this.#freed()
   }
 }

@@ -4,8 +4,9 @@ import { encodeContext } from '../keys/context.ts'
 import type { SealedMaterial } from '../keys/material.ts'
 import type { AnswerFrame } from './agent/frames.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
-import { HsmClient, type AgentAddress } from './client.ts'
+import { HsmClient, type AgentAddress, type Losses } from './client.ts'
 import { HsmUnavailable, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { Quarantine, Quarantined } from './quarantine.ts'
 
 /** What the primary says of a token. */
 export interface TokenStanding {
@@ -32,6 +33,7 @@ export interface PoolOptions {
   readonly tokens: readonly string[]
   /** Asked before each use: a new version of the domain key has a new one. */
   readonly canary: () => Promise<PoolCanary>
+  readonly quarantine?: Quarantine
   /** Called for every answer, for the metrics. */
   readonly observe: (token: string, answer: AnswerFrame) => void
   readonly breaker: (token: string, state: BreakerState) => void
@@ -60,10 +62,12 @@ export class HsmPool implements Hsm {
 
   constructor(options: PoolOptions) {
     this.#options = options
+    // One for all: what has ended agents of one token must not be tried on the next.
+    const quarantine = options.quarantine ?? new Quarantine({ alarm: () => undefined })
     this.#members = options.tokens.map(token => {
       const member: Member = {
         token,
-        client: new HsmClient({ observe: options.observe, elsewhere: () => this.#isWellBeside(member) }),
+        client: new HsmClient({ observe: options.observe, quarantine, elsewhere: () => this.#isWellBeside(member) }),
         breaker: new Breaker(state => { options.breaker(token, state) }),
         draining: false, probing: false, seen: performance.now(),
       }
@@ -87,31 +91,31 @@ export class HsmPool implements Hsm {
   }
 
   encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer> {
-    return this.#run(client => client.encrypt(material, context, plaintext))
+    return this.#run((client, lost) => client.encrypt(material, context, plaintext, lost))
   }
 
   decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer> {
-    return this.#run(client => client.decrypt(material, context, blob))
+    return this.#run((client, lost) => client.decrypt(material, context, blob, lost))
   }
 
   reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
-    return this.#run(client => client.reencrypt(source, destination, blob))
+    return this.#run((client, lost) => client.reencrypt(source, destination, blob, lost))
   }
 
   random(length: number): Promise<Buffer> {
-    return this.#run(client => client.random(length))
+    return this.#run((client, lost) => client.random(length, lost))
   }
 
   create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
-    return this.#run((client, isRepeat) => client.create(plan, again || isRepeat))
+    return this.#run((client, lost, isRepeat) => client.create(plan, again || isRepeat, lost))
   }
 
   seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer> {
-    return this.#run(client => client.seal(material, aad, secret))
+    return this.#run((client, lost) => client.seal(material, aad, secret, lost))
   }
 
   unseal(material: SealedMaterial, aad: Buffer, sealed: Buffer): Promise<Buffer> {
-    return this.#run(client => client.unseal(material, aad, sealed))
+    return this.#run((client, lost) => client.unseal(material, aad, sealed, lost))
   }
 
   close(): void {
@@ -120,17 +124,19 @@ export class HsmPool implements Hsm {
   }
 
   /** On the first token that is well; when it fails there, on the next. @throws what the call throws, the last HsmUnavailable */
-  async #run<T>(call: (client: HsmClient, isRepeat: boolean) => Promise<T>): Promise<T> {
+  async #run<T>(call: (client: HsmClient, lost: Losses, isRepeat: boolean) => Promise<T>): Promise<T> {
+    const lost: Losses = []
     let failure: unknown
     let former: Member | undefined
     for (const member of this.#choices()) {
       if (former !== undefined) this.#options.failedOver(former.token)
       try {
-        const result = await call(member.client, former !== undefined)
+        const result = await call(member.client, lost, former !== undefined)
         this.#heard(member)
         return result
       } catch (thrown) {
-        if (!(thrown instanceof HsmUnavailable)) {
+        // What has ended two agents is not tried on a third; every other fault is the caller's.
+        if (!(thrown instanceof HsmUnavailable) || thrown instanceof Quarantined) {
           this.#heard(member)
           throw thrown
         }

@@ -1,61 +1,73 @@
-// Keeps one hsm-agent alive for a token: spawns it, hands it the PIN, replaces it when it ends, hangs or falls silent. Runs in
-// the primary; gateways are told where the agent listens.
-import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+// Keeps hsm-agents alive for a token: one that serves and, where that is wanted, one that stands by, logged in and without keys, so
+// that a successor is a matter of telling the gateways. At most one starts at a time: SoftHSM rewrites its token's file at login. Runs
+// in the primary. See docs/decisions/0018-an-agent-stands-by.md.
+import { mkdirSync } from 'node:fs'
 import type { TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
-import type { AgentReady, FatalCode, FromAgent } from './agent/control.ts'
-import { deadlines, type Deadlines } from './agent/watch.ts'
+import { AgentRun, type RunLimits, type RunOptions, type Unfit } from './agent-run.ts'
+import type { AgentReady, FatalCode } from './agent/control.ts'
+import { profiles } from './agent/profile.ts'
+import { deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
 
-export type StartReason = 'first' | 'exit' | 'overrun' | 'silent' | 'sick'
+/** Why an agent was started: the first; the first that stands by, or one for another that died standing by; or what befell the one that served. */
+export type StartReason = 'first' | 'standby' | 'exit' | Unfit
 
-export interface SupervisorOptions {
-  readonly token: TokenConfig
-  readonly pin: string
-  readonly domain: { readonly id: string; readonly version: number }
+export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'pin' | 'domain' | 'log' | 'spawn'> {
   /** A directory of mode 0700 with a short path: a unix socket's path has at most 107 bytes. */
   readonly directory: string
-  /** Where the agent listens now; null while none serves. */
+  /** Whether a second agent is kept that is ready to serve, see hasStandby. */
+  readonly standby?: boolean
+  /** Where the agent that serves listens now; null while none does. One that stands by is told of to nobody. */
   readonly changed: (address: AgentAddress | null) => void
   readonly started: (reason: StartReason) => void
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void
   readonly limits?: Partial<SupervisorLimits>
-  readonly spawn?: typeof spawnAgent
 }
 
-/** All in milliseconds. */
-export interface SupervisorLimits {
-  /** From the spawn to the first message. */
-  readonly start: number
-  /** Between two messages of an agent that serves: longer than its main thread may be in one call. */
-  readonly silence: number
-  /** Of calls in a worker, by class. */
-  readonly deadlines: Deadlines
-  /** Doubled by each start in a row that failed. */
+export interface SupervisorLimits extends RunLimits {
+  /** Milliseconds before the start that follows one that failed before its agent was ready; doubled by each in a row. */
   readonly backOffFirst: number
   readonly backOffMost: number
+  /** Milliseconds for clients to leave an agent that has a successor, see leave() in agent-run.ts. */
+  readonly drain: { readonly inPeace: number; readonly inHaste: number; readonly atEnd: number }
 }
 
 /** Each leaves a call that was in flight the time to be served by the replacement, see callLimit in client.ts. */
-export const usualLimits: SupervisorLimits = { start: 30_000, silence: 6_000, deadlines, backOffFirst: 50, backOffMost: 5_000 }
+export const usualLimits: Omit<SupervisorLimits, 'recycle'> = {
+  start: 30_000, silence: 6_000, deadlines, keys: { held: 1_000, lifetime: 900_000 }, backOffFirst: 50, backOffMost: 5_000,
+  // In peace: longer than the longest call. In haste: what is under way beside the call that hangs, or to be told that the token is lost.
+  drain: { inPeace: 12_000, inHaste: 250, atEnd: 1_000 },
+}
+
 /** What a new attempt may make worse: another try of the PIN may lock the token. A domain that is not seen may be of an HSM that syncs. */
 const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin'])
+
+/** As hsm.tokens.standby says, or as the token's profile does: some HSMs count logins and sessions. */
+export const hasStandby = (token: TokenConfig): boolean => token.standby ?? profiles.get(token.profile)?.standby ?? false
+
+/** An unknown profile is the agent's to refuse, with the names of those that there are. */
+const recycleLimits = (token: TokenConfig): RunLimits['recycle'] => profiles.get(token.profile)?.recycle ?? { growthBytes: Infinity, unwraps: Infinity }
 
 export class AgentSupervisor {
   readonly #options: SupervisorOptions
   readonly #limits: SupervisorLimits
   #generation = 0
-  #agent: AgentProcess | null = null
+  readonly #runs = new Set<AgentRun>()
+  #serving: AgentRun | undefined
+  #standby: AgentRun | undefined
+  #starting: AgentRun | undefined
+  /** The one that serves is to be replaced as soon as there is another. */
+  #succession: Unfit | undefined
   #address: AgentAddress | null = null
   #failedStarts = 0
   #stopping = false
+  #givenUp = false
   #timer: NodeJS.Timeout | undefined
+  #first: { resolve(ready: AgentReady): void; reject(error: Error): void } | undefined
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    this.#limits = { ...usualLimits, ...options.limits }
+    this.#limits = { ...usualLimits, recycle: recycleLimits(options.token), ...options.limits }
     mkdirSync(options.directory, { recursive: true, mode: 0o700 })
   }
 
@@ -65,107 +77,139 @@ export class AgentSupervisor {
 
   /** The first start. @throws StartError with one sentence when the agent cannot serve this token and domain. */
   start(): Promise<AgentReady> {
-    return new Promise((resolve, reject) => { this.#spawn('first', { resolve, reject }) })
+    return new Promise((resolve, reject) => {
+      this.#first = { resolve, reject }
+      this.#start('first')
+    })
   }
 
-  /** Ends the agent. In-flight calls are cut off: gateways are drained before. */
+  /** Ends all agents: who is still connected is cut off after a second. Gateways are drained before. */
   async stop(): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#timer)
-    const agent = this.#agent
-    if (agent === null) return
-    const gone = new Promise(resolve => agent.child.once('exit', resolve).once('error', resolve))
-    // The lifeline: at end of file the agent kills itself; SIGKILL besides, should even that thread be stuck.
-    agent.child.stdin?.end()
-    const kill = setTimeout(() => agent.child.kill('SIGKILL'), 1_000)
-    await gone
-    clearTimeout(kill)
+    for (const run of this.#runs) run.leave(this.#limits.drain.atEnd)
+    await Promise.all([...this.#runs].map(run => run.gone))
   }
 
-  #spawn(reason: StartReason, first?: { resolve(ready: AgentReady): void; reject(error: Error): void }): void {
-    const { token, pin, domain, directory } = this.#options
-    const generation = ++this.#generation
-    // One worker more than the token's setting says is for what is slow.
-    const sockets = Array.from({ length: token.workers + 1 }, (_, i) => join(directory, `${generation}-${i}`))
-    for (const socket of sockets) rmSync(socket, { force: true })
-    let served = false
-    let fatal: FatalCode | undefined
-    let cause: StartReason = 'exit'
-    let silence: NodeJS.Timeout | undefined
-
-    const end = (why: StartReason): void => {
-      cause = why
-      agent?.child.kill('SIGKILL')
-    }
-    const listen = (milliseconds: number): void => {
-      clearTimeout(silence)
-      silence = setTimeout(() => { end('silent') }, milliseconds)
-    }
-    const hear = (message: FromAgent): void => {
-      if (message.type === 'fatal') {
-        fatal = message.code
-        this.#options.log('error', message.message, { token: token.label })
-        first?.reject(new StartError(message.message))
-        return
-      }
-      // What an agent said last may be read after its end.
-      if (this.#agent !== agent) return
-      listen(this.#limits.silence)
-      if (message.type === 'ready') {
-        served = true
-        this.#failedStarts = 0
-        this.#publish({ token: token.label, generation, sockets: { hot: sockets.slice(0, -1), slow: sockets.slice(-1) } })
-        first?.resolve(message)
-      } else if (message.type === 'overrun') {
-        this.#options.log('warn', 'a call in the token has passed its deadline: the hsm-agent is replaced', { token: token.label, deadlineClass: message.deadlineClass })
-        end('overrun')
-      } else if (message.type === 'sick') {
-        this.#options.log('warn', 'the token is lost for the hsm-agent, which is replaced', { token: token.label, reason: message.reason })
-        end('sick')
-      }
-    }
-    const ended = (how: string): void => {
-      clearTimeout(silence)
-      for (const socket of sockets) rmSync(socket, { force: true })
-      if (this.#address?.generation === generation) this.#publish(null)
-      if (this.#agent === agent) this.#agent = null
-      first?.reject(new StartError(`the hsm-agent for token '${token.label}' ended before it served (${how})`))
-      if (this.#stopping || (first !== undefined && !served)) return
-      // Looked at when the time has come: why it ended may be read after its end.
-      this.#restart(served, cause, () => fatal !== undefined && final.has(fatal))
-    }
-    /** For want of processes, memory or file descriptors, or of the program: there will be no exit. */
-    const neverBegan = (error: unknown): void => {
-      const how = error instanceof Error ? error.message : String(error)
-      this.#options.log('error', 'the hsm-agent cannot be started', { token: token.label, error: how })
-      ended(how)
-    }
+  #start(reason: StartReason): void {
+    const { token, pin, domain, directory, log, spawn } = this.#options
+    const run = new AgentRun({ token, pin, domain, directory, log, limits: this.#limits, generation: ++this.#generation, ...(spawn === undefined ? {} : { spawn }) }, {
+      fatal: (_run, sentence) => { this.#failFirst(sentence) },
+      ready: (ready, message) => { this.#ready(ready, message) },
+      unfit: (unfit, why) => { this.#unfit(unfit, why) },
+      ended: (ended, how) => { this.#ended(ended, how, reason) },
+    })
+    this.#runs.add(run)
+    this.#starting = run
     this.#options.started(reason)
-    let agent: AgentProcess | undefined
-    try {
-      agent = (this.#options.spawn ?? spawnAgent)(token, hear)
-    } catch (thrown) {
-      neverBegan(thrown)
+    run.begin()
+  }
+
+  #ready(run: AgentRun, message: AgentReady): void {
+    this.#starting = undefined
+    this.#failedStarts = 0
+    if (this.#serving === undefined) this.#serve(run)
+    else if (this.#succession !== undefined) this.#succeed(run, this.#limits.drain.inPeace)
+    else this.#standby = run
+    this.#first?.resolve(message)
+    this.#first = undefined
+    this.#fill('standby')
+  }
+
+  #unfit(run: AgentRun, why: Unfit): void {
+    if (run === this.#serving) this.#replace(run, why)
+    else {
+      if (run === this.#standby) this.#standby = undefined
+      run.leave(this.#limits.drain.inHaste)
+      this.#fill('standby')
+    }
+  }
+
+  /** One that can serve on does so until its successor is there; of one that cannot, what else is under way in it may end. */
+  #replace(run: AgentRun, why: Unfit): void {
+    const next = this.#standby
+    const servesOn = why === 'recycle' || why === 'asked'
+    if (next !== undefined) {
+      this.#standby = undefined
+      this.#succeed(next, servesOn ? this.#limits.drain.inPeace : this.#limits.drain.inHaste)
+    } else if (servesOn) this.#succession = why
+    else {
+      this.#publish(undefined)
+      if (why === 'sick') run.leave(this.#limits.drain.inHaste)
+      else run.kill()
+      // Where logins are counted, the next one must not come before the last has ended.
+      void run.gone.then(() => { this.#fill(why) })
       return
     }
-    const { child } = agent
-    this.#agent = agent
-    listen(this.#limits.start)
-    child.on('error', error => { if (child.pid === undefined) neverBegan(error) })
-    child.on('exit', (code, signal) => { ended(signal ?? `exit ${code}`) })
-    agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets, deadlines: this.#limits.deadlines })
+    this.#fill(why)
   }
 
-  /** `givenUp` is asked when the time of the next start has come. */
-  #restart(served: boolean, reason: StartReason, givenUp: () => boolean): void {
-    if (!served) this.#failedStarts++
-    // Only starts that fail are spaced out: an agent that has served is replaced at once.
-    const delay = served ? 0 : Math.min(this.#limits.backOffFirst * 2 ** this.#failedStarts, this.#limits.backOffMost)
-    this.#timer = setTimeout(() => { if (!givenUp()) this.#spawn(reason) }, delay)
+  #succeed(next: AgentRun, drain: number): void {
+    const former = this.#serving
+    this.#serve(next)
+    former?.leave(drain)
   }
 
-  #publish(address: AgentAddress | null): void {
-    this.#address = address
-    this.#options.changed(address)
+  #ended(run: AgentRun, how: string, reason: StartReason): void {
+    this.#runs.delete(run)
+    if (run === this.#starting) {
+      this.#starting = undefined
+      this.#failedStarts++
+      if (this.#failFirst(`the hsm-agent for token '${this.#options.token.label}' ended before it served (${how})`)) return
+      this.#fill(reason, run)
+    } else if (run === this.#standby) {
+      this.#standby = undefined
+      this.#fill('standby')
+    } else if (run === this.#serving) {
+      const next = this.#stopping ? undefined : this.#standby
+      this.#standby = undefined
+      if (next === undefined) this.#publish(undefined)
+      else this.#serve(next)
+      this.#fill('exit')
+    }
+  }
+
+  /** Whether it was the first start that failed: it is not tried again. */
+  #failFirst(sentence: string): boolean {
+    const first = this.#first
+    this.#first = undefined
+    if (first === undefined) return false
+    this.#stopping = true
+    first.reject(new StartError(sentence))
+    return true
+  }
+
+  /** Starts what is missing, if anything is, and nothing is starting. `failed` is the start before it, where that one failed. */
+  #fill(reason: StartReason, failed?: AgentRun): void {
+    if (this.#serving === undefined && failed === undefined) {
+      // Nobody serves: whatever was tried before is tried again at once.
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
+    if (this.#starting !== undefined || this.#timer !== undefined || this.#stopping || this.#givenUp || !this.#isMissing) return
+    // Only starts that fail before their agent is ready are spaced out: an agent that has served is replaced at once.
+    const delay = failed === undefined ? 0 : Math.min(this.#limits.backOffFirst * 2 ** this.#failedStarts, this.#limits.backOffMost)
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      // Looked at when the time has come: why it ended may be read after its end.
+      this.#givenUp = failed?.fatal !== undefined && final.has(failed.fatal)
+      if (!this.#givenUp && this.#isMissing) this.#start(reason)
+    }, delay)
+  }
+
+  get #isMissing(): boolean {
+    return this.#serving === undefined || this.#succession !== undefined || (this.#options.standby === true && this.#standby === undefined)
+  }
+
+  #serve(run: AgentRun): void {
+    this.#serving = run
+    this.#succession = undefined
+    this.#publish(run)
+  }
+
+  #publish(run: AgentRun | undefined): void {
+    this.#serving = run
+    this.#address = run?.address ?? null
+    this.#options.changed(this.#address)
   }
 }

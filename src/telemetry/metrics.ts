@@ -20,8 +20,11 @@ const functions = [
   'C_VerifyInit', 'C_Verify', 'C_GenerateKey', 'C_GenerateKeyPair', 'C_WrapKey', 'C_UnwrapKey', 'C_DeriveKey', 'C_GenerateRandom',
   'C_EncapsulateKey', 'C_DecapsulateKey',
 ]
+const agentVerbs = [
+  'canary', 'create', 'destroy', 'encrypt', 'decrypt', 'reencrypt', 'sign', 'mac', 'derive', 'encapsulate', 'decapsulate', 'import', 'seal', 'unseal', 'authenticate',
+]
 const authnReasons = ['missing', 'incomplete', 'unknown-key', 'signature', 'skew', 'throttled'] as const
-const startReasons = ['first', 'exit', 'deadline', 'error'] as const
+const startReasons = ['first', 'standby', 'exit', 'deadline', 'error', 'recycle'] as const
 const cacheKinds = ['key', 'alias', 'access-key'] as const
 
 export type AuthnReason = (typeof authnReasons)[number]
@@ -133,6 +136,8 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const breaker = declare.gauge('hsm_breaker_open', 'Whether a gateway process sends no calls to the token (1: open, 0.5: half-open, 0: closed), worst process.', 'max', ['token'])
   const failedOver = declare.counter('hsm_failovers_total', 'Calls that failed on this token and went to another.', ['token'])
   const refused = declare.counter('hsm_material_refused_total', 'Material rows whose HMAC the HSM refused: a damaged or edited database.')
+  const quarantined = declare.counter('hsm_quarantined_total', 'Calls refused for a minute because two agents died under them, by verb of the agent.', ['verb'])
+  const verb = oneOf(agentVerbs, 'other')
   const time = bound(token, label => bound(name, known => duration.labels(label, known)))
   const wait = bound(token, label => queue.labels(label))
   return {
@@ -145,6 +150,7 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
     breaker: (label: string, state: keyof typeof breakerValues) => breaker.set({ token: token(label) }, breakerValues[state]),
     failedOver: (label: string) => failedOver.inc({ token: token(label) }),
     materialRefused: () => refused.inc(),
+    quarantined: (name: string) => quarantined.inc({ verb: verb(name) }),
   }
 }
 

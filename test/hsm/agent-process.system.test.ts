@@ -9,7 +9,7 @@ import { runJob, spawnAgent } from '../../src/hsm/agent-process.ts'
 import type { FromAgent } from '../../src/hsm/agent/control.ts'
 import { newFolder } from '../support/installation.ts'
 
-const token = { label: 'fake', serial: undefined, library: '/none.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2 }
+const token = { label: 'fake', serial: undefined, library: '/none.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false }
 let directory: string
 beforeAll(async () => { directory = await newFolder('agent') })
 afterAll(() => rm(directory, { recursive: true, force: true }))

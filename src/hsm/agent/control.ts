@@ -16,9 +16,17 @@ export interface StartMessage {
   readonly token: TokenAddress
   readonly pin: string
   readonly domain: { readonly id: string; readonly version: number }
-  /** One path a worker: its unix socket. */
-  readonly sockets: readonly string[]
+  /** One path a worker: its unix socket. The agent starts fewer where the token gives it no session for each, see worker-sessions.ts. */
+  readonly sockets: { readonly hot: readonly string[]; readonly slow: readonly string[] }
   readonly deadlines: Deadlines
+  readonly keys: KeyLimits
+}
+
+/** Of the keys that an agent has open. */
+export interface KeyLimits {
+  readonly held: number
+  /** Milliseconds from its opening to when a key is let go of, however much it is used. */
+  readonly lifetime: number
 }
 
 /** Unhurried jobs that end the process: set-up and inspection. */
@@ -76,7 +84,11 @@ export interface NextDomainKey {
   readonly canary: CanaryGiven
 }
 
-export type ToAgent = StartMessage | Job
+export type ToAgent =
+  | StartMessage
+  | Job
+  /** Clients are told of a successor: serve who is still there, at most so long, then log out and end. */
+  | { readonly type: 'drain'; readonly milliseconds: number }
 
 export interface AgentReady {
   readonly type: 'ready'
@@ -87,16 +99,27 @@ export interface AgentReady {
   readonly fingerprint: string
   /** Whether an extractable unwrap and a change of CKA_DECRYPT, on the domain key or a copy of it, were all refused. */
   readonly templateEnforced: boolean
+  /** How many of the sockets it was given it listens on, from the first of each lane on. */
+  readonly workers: { readonly hot: number; readonly slow: number }
+}
+
+/** What an agent says of itself four times a second. */
+export interface AgentUse {
+  readonly rssBytes: number
+  /** C_UnwrapKey since its start. */
+  readonly unwraps: number
 }
 
 export type FatalCode = 'library' | 'token' | 'pin' | 'domain' | 'job' | 'internal'
 
 export type FromAgent =
   | AgentReady
-  | { readonly type: 'alive' }
+  | ({ readonly type: 'alive' } & AgentUse)
   | { readonly type: 'overrun'; readonly worker: number; readonly deadlineClass: string }
   /** The token or the login is lost for this process: it is to be replaced. */
   | { readonly type: 'sick'; readonly reason: string }
+  /** Someone has sent it SIGTERM: it serves on until it is told to drain, for a while. */
+  | { readonly type: 'asked' }
   | { readonly type: 'done'; readonly result: unknown }
   | { readonly type: 'fatal'; readonly code: FatalCode; readonly message: string }
 

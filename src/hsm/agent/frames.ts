@@ -28,6 +28,10 @@ export const statuses = {
   unsupported: 5,
   /** The device failed, but its canary passes: worth sending again, to another worker. */
   again: 6,
+  /** The agent has lost its token, and its supervisor knows: worth sending again, to its successor. */
+  lost: 7,
+  /** The call came to its turn, or to the agent, after its time: it was not begun. */
+  late: 8,
 } as const
 export type Status = keyof typeof statuses
 

@@ -4,18 +4,19 @@ import { createPublicKey } from 'node:crypto'
 import type { Handle } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { encodeContext } from '../../keys/context.ts'
+import { keyIdBytes } from '../../keys/identifier.ts'
+import { decodeMaterial } from '../../keys/material.ts'
 import { canaryPlaintext } from './canary.ts'
 import type { CanaryGiven, DomainEnvelope, DomainState, TransportResult } from './control.ts'
-import { domainFingerprint, findDomain, findDomainKey, firstVersion } from './domain.ts'
+import { domainFingerprint, findDomain, findDomainKey, firstVersion, isAuthentic, type Domain } from './domain.ts'
 import { makeTransportKey } from './envelope.ts'
 import { Fault } from './fault.ts'
 import { decryptBlob } from './gcm.ts'
-import { KeysInUse } from './keys-in-use.ts'
+import { keyKind, unwrapAttributes } from './key-template.ts'
 import type { Profile } from './profile.ts'
-import { Refused } from './refused.ts'
-import { rowName } from './row-name.ts'
 import type { Session } from './session.ts'
 import { removeDomainKey, settleDomainKey, settleIntegrityKey } from './settle.ts'
+import { mechanisms } from './template.ts'
 import { Fatal } from './token.ts'
 import { chooseWrapMechanism } from './wrap-mechanism.ts'
 
@@ -100,17 +101,22 @@ function prove({ session, profile, domainId }: Joining, { fingerprint, envelopes
   const domain = findDomain(session, profile, domainId, newest.version)
   const found = domainFingerprint(session, domain)
   if (found !== fingerprint) throw new Fatal('domain', `the keys in the response are of a domain with the fingerprint ${found}, the database's has ${fingerprint}`)
-  const sealed = { row: bytesOf(canary.row), mac: bytesOf(canary.mac) }
-  if (!opensCanary(new KeysInUse(session, profile, domain, () => Promise.resolve()), { session, profile }, sealed, bytesOf(canary.ciphertext))) {
+  if (!opensCanary(session, profile, domain, canary)) {
     throw new Fatal('domain', 'the domain key in the response does not open the database\'s canary')
   }
 }
 
-function opensCanary(keys: KeysInUse, device: { session: Session; profile: Profile }, sealed: { row: Buffer; mac: Buffer }, ciphertext: Buffer): boolean {
+function opensCanary(session: Session, profile: Profile, domain: Domain, { row, mac, ciphertext }: CanaryGiven): boolean {
+  if (!isAuthentic(session, domain.integrityKey, bytesOf(row), bytesOf(mac))) return false
+  const material = decodeMaterial(bytesOf(row))
+  const kind = keyKind(material)
+  if (kind === undefined) return false
+  const name = { multiRegion: false, keyId: keyIdBytes(material.keyId), materialId: material.materialId, backing: material.backing }
   try {
-    return decryptBlob(device, keys.open(sealed.row, rowName(sealed)), encodeContext(undefined), ciphertext).equals(canaryPlaintext)
+    const handle = session.unwrap(mechanisms.wrap(domain.wrapMechanism), domain.domainKey, material.blob, unwrapAttributes(kind, profile))
+    return decryptBlob({ session, profile }, { handle, mode: 'direct', name }, encodeContext(undefined), bytesOf(ciphertext)).equals(canaryPlaintext)
   } catch (thrown) {
-    if (thrown instanceof Refused || thrown instanceof Fault) return false
+    if (thrown instanceof Fault) return false
     throw thrown
   }
 }

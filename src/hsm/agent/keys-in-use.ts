@@ -2,18 +2,19 @@
 // found by CKA_ID. Sessions of one application see each other's session objects, so every worker uses these handles.
 import type { Handle } from 'pkcs11js'
 import { keyIdBytes } from '../../keys/identifier.ts'
-import { decodeMaterial } from '../../keys/material.ts'
+import { decodeMaterial, type Material } from '../../keys/material.ts'
+import type { KeyLimits } from './control.ts'
 import { findDomainKey, isAuthentic, type Domain } from './domain.ts'
 import { Fault } from './fault.ts'
 import type { Verb } from './frames.ts'
 import { keyKind, unwrapAttributes } from './key-template.ts'
-import { findResident } from './make-material.ts'
+import { findResident, isResident } from './make-material.ts'
 import type { NamedKey } from './named-key.ts'
 import type { Profile } from './profile.ts'
 import { Refused } from './refused.ts'
 import { macOf } from './row-name.ts'
 import type { Session } from './session.ts'
-import { mechanisms } from './template.ts'
+import { mechanisms, type Attributes } from './template.ts'
 
 export interface OpenKey extends NamedKey {
   readonly verbs: ReadonlySet<Verb>
@@ -22,46 +23,92 @@ export interface OpenKey extends NamedKey {
 interface Held extends OpenKey {
   /** Session objects are destroyed when dropped; a resident key stays. */
   readonly resident: boolean
+  /** When it is let go of, performance.now(). */
+  readonly ends: number
 }
 
-/** SoftHSM holds 8.4 kB a session object. */
-const heldLimit = 1000
+/** What makes every worker let go: resolves when none uses the handle, or any of them, any more. */
+export interface Letting {
+  forget(name: string): Promise<void>
+  forgetAll(): Promise<void>
+}
+
+/** Resident objects whose handles are kept after their keys were let go of: a search costs 20 ms at 1,000 objects, 400 ms at 20,000. */
+const locatedLimit = 10_000
+/** Of its lifetime a key loses up to so much by chance: keys that were opened together are not all opened again together. */
+const lifetimeJitter = 0.1
 
 export class KeysInUse {
   readonly #session: Session
   readonly #profile: Profile
   readonly #domain: Domain
+  readonly #limits: KeyLimits
   /** In order of use, the oldest first. By row name, as latin1. */
   readonly #held = new Map<string, Held>()
-  readonly #drop: (name: string) => Promise<void>
   readonly #otherVersions = new Map<number, Handle>()
+  /** Of resident keys, by row name. */
+  readonly #located = new Map<string, Handle>()
+  readonly #letting: Letting
+  #unwraps = 0
+  /** Until every worker has let go of all handles, no new one may be made: it could have the number of an old one. */
+  #fence: Promise<void> | undefined
 
-  /** `drop` makes every worker forget a name and resolves when all have: only then may its handle be destroyed and used again. */
-  constructor(session: Session, profile: Profile, domain: Domain, drop: (name: string) => Promise<void>) {
+  constructor(session: Session, profile: Profile, domain: Domain, limits: KeyLimits, letting: Letting) {
     this.#session = session
     this.#profile = profile
     this.#domain = domain
-    this.#drop = drop
+    this.#limits = limits
+    this.#letting = letting
   }
 
-  /** @throws Refused when the MAC is not this domain's; Fault from the HSM. */
+  get unwraps(): number {
+    return this.#unwraps
+  }
+
+  /** Resolves when keys may be opened: at once, but for the time after a stale handle. */
+  async ready(): Promise<void> {
+    while (this.#fence !== undefined) await this.#fence
+  }
+
+  /** To be called when ready() only. @throws Refused when the MAC is not this domain's; Fault from the HSM. */
   open(row: Buffer, rowName: Buffer): OpenKey {
     const name = rowName.toString('latin1')
     const held = this.#held.get(name)
     if (held !== undefined) {
-      this.#held.delete(name)
-      this.#held.set(name, held)
+      this.use([name])
       return held
     }
     const opened = this.#fetch(row, rowName)
     this.#held.set(name, opened)
-    if (this.#held.size > heldLimit) this.#forgetOldest()
+    if (this.#held.size > this.#limits.held) this.#forgetOldest()
     return opened
   }
 
-  /** Lets go of a key whose handle the token no longer knows. Not destroyed: the number may be another object's by now. */
-  forget(name: string): void {
-    if (this.#held.delete(name)) void this.#drop(name)
+  /** The least lately used are closed first; workers tell now and then which they use. */
+  use(names: readonly string[]): void {
+    for (const name of names) {
+      const held = this.#held.get(name)
+      if (held === undefined) continue
+      this.#held.delete(name)
+      this.#held.set(name, held)
+    }
+  }
+
+  /**
+   * A handle went stale that was not destroyed here: the token has let objects go, and may give their numbers to the next. Which others
+   * are gone is not known, so no handle counts any more. Not destroyed: a number may be another object's by now.
+   */
+  distrust(): void {
+    // What is said while workers let go is about handles that they are letting go of.
+    if (this.#fence !== undefined) return
+    this.#held.clear()
+    this.#located.clear()
+    this.#fence = this.#letting.forgetAll().then(() => { this.#fence = undefined })
+  }
+
+  /** Lets go of keys whose lifetime is over, used or not: who deletes a key waits for it, and then no handle is left. `now` as performance.now(). */
+  expire(now: number): void {
+    for (const [name, held] of this.#held) if (held.ends <= now) this.#forget(name, held)
   }
 
   #fetch(row: Buffer, rowName: Buffer): Held {
@@ -73,12 +120,9 @@ export class KeysInUse {
     if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
     if (!material.domainId.equals(this.#domain.id)) throw new Refused('the row is of another domain')
     const resident = material.residency === 'resident'
-    const handle = resident
-      ? findResident(this.#session, material)
-      : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domainKey(material.domainVersion), material.blob, unwrapAttributes(kind, this.#profile))
-    if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
+    const handle = resident ? this.#locate(rowName.toString('latin1'), material) : this.#unwrap(material, unwrapAttributes(kind, this.#profile))
     return {
-      handle, resident, verbs: kind.verbs, mode: material.cipherMode,
+      handle, resident, ends: performance.now() + this.#limits.lifetime * (1 - lifetimeJitter * Math.random()), verbs: kind.verbs, mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }
@@ -92,13 +136,33 @@ export class KeysInUse {
     return handle
   }
 
+  #unwrap({ blob, domainVersion }: Pick<Material, 'blob' | 'domainVersion'>, attributes: Attributes): Handle {
+    this.#unwraps++
+    return this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domainKey(domainVersion), blob, attributes)
+  }
+
+  /** Searched for once; after that it is enough that the object of this handle is still the one. @throws Refused, Fault */
+  #locate(name: string, material: Pick<Material, 'ckaId' | 'keyId'>): Handle {
+    const known = this.#located.get(name)
+    if (known !== undefined && isResident(this.#session, known, material)) return known
+    this.#located.delete(name)
+    const found = findResident(this.#session, material)
+    if (found === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
+    this.#located.set(name, found)
+    const [oldest] = this.#located.keys()
+    if (this.#located.size > locatedLimit && oldest !== undefined) this.#located.delete(oldest)
+    return found
+  }
+
   #forgetOldest(): void {
     const [oldest] = this.#held
-    if (oldest === undefined) return
-    const [name, held] = oldest
+    if (oldest !== undefined) this.#forget(...oldest)
+  }
+
+  #forget(name: string, held: Held): void {
     this.#held.delete(name)
     // A worker that hangs never answers: the object then stays until the supervisor ends this process.
-    void this.#drop(name).then(() => { this.#destroy(held) })
+    void this.#letting.forget(name).then(() => { this.#destroy(held) })
   }
 
   #destroy({ resident, handle }: Held): void {

@@ -4,14 +4,17 @@ import { Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { LineReader, type FromAgent, type ToAgent } from './control.ts'
 import { runJob } from './jobs.ts'
-import { serve } from './serve.ts'
+import { serve, type Serving } from './serve.ts'
 import { Fatal } from './token.ts'
 
 const controlDescriptor = 3
+/** From SIGTERM: in the first the supervisor has a successor started and says so; then who is still connected is served for the second. */
+const askedMilliseconds = { toServeOn: 10_000, toDrain: 2_000 }
 
 process.umask(0o077)
-// The parent decides when an agent ends: a Ctrl-C in the terminal must not cut a key off from its request.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+// A Ctrl-C reaches every process of the terminal, and the parent decides: it must not cut a key off from its request.
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+process.on('SIGTERM', asked)
 new Worker(new URL('./lifeline.js', import.meta.url), { stdin: false }).unref()
 
 // process.exit() waits for the lifeline's thread, which is blocked in read: every end of this process is a SIGKILL.
@@ -24,15 +27,34 @@ process.on('uncaughtException', error => {
 const control = new Socket({ fd: controlDescriptor, readable: true, writable: true })
 const tell = (message: FromAgent): void => { control.write(`${JSON.stringify(message)}\n`) }
 const reader = new LineReader()
+let serving: Serving | undefined
+let isAsked = false
+let isDraining = false
 
 control.on('data', chunk => {
-  for (const line of reader.push(chunk)) void begin(JSON.parse(line) as ToAgent)
+  for (const line of reader.push(chunk)) void hear(JSON.parse(line) as ToAgent)
 })
 control.on('error', end)
 
-async function begin(message: ToAgent): Promise<void> {
+/** An init system may end all processes of a service at once: requests under way still need this one, so it does not just end. */
+function asked(): void {
+  if (serving === undefined || isAsked) return
+  isAsked = true
+  tell({ type: 'asked' })
+  setTimeout(() => { void drain(askedMilliseconds.toDrain) }, askedMilliseconds.toServeOn)
+}
+
+async function drain(milliseconds: number): Promise<void> {
+  if (serving === undefined || isDraining) return
+  isDraining = true
+  await serving.drain(milliseconds)
+  control.end(end)
+}
+
+async function hear(message: ToAgent): Promise<void> {
   try {
-    if (message.type === 'start') await serve(message, tell)
+    if (message.type === 'start') serving = await serve(message, tell)
+    else if (message.type === 'drain') await drain(message.milliseconds)
     else finish({ type: 'done', result: runJob(message) })
   } catch (thrown) {
     if (thrown instanceof Fatal) finish({ type: 'fatal', code: thrown.code, message: thrown.message })

@@ -4,6 +4,7 @@ import type { Handle } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { encodeMaterial, type Material, type SealedMaterial } from '../../keys/material.ts'
 import { authenticate, type Domain } from './domain.ts'
+import { Fault } from './fault.ts'
 import { keyKind, residentAttributes, residentLabel, wrappableAttributes } from './key-template.ts'
 import type { Profile } from './profile.ts'
 import { Refused } from './refused.ts'
@@ -46,4 +47,15 @@ export function findResident(session: Session, { ckaId, keyId }: Pick<Material, 
     throw new Refused(`the key with CKA_ID ${ckaId.toString('hex')} was made for another KMS key`)
   }
   return handle
+}
+
+/** Whether the object of a handle that was found before is still the one of this row. */
+export function isResident(session: Session, handle: Handle, { ckaId, keyId }: Pick<Material, 'ckaId' | 'keyId'>): boolean {
+  try {
+    return session.get(handle, 'ID').equals(ckaId) && session.get(handle, 'LABEL').toString() === residentLabel(keyId)
+  } catch (thrown) {
+    // Destroyed meanwhile, or a device that fails: the search that follows tells.
+    if (thrown instanceof Fault) return false
+    throw thrown
+  }
 }

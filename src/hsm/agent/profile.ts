@@ -23,7 +23,17 @@ export interface Profile {
   readonly faults: ReadonlyMap<number, FaultClass>
   /** How often a start looks for a token, or logs in, that is not there at the first try. */
   readonly bootRetries: number
+  /** Whether a second agent is kept logged in: not where logins and sessions are few, or paid for. hsm.tokens.standby says otherwise. */
+  readonly standby: boolean
+  /** How much an agent grows, and how often it unwraps, before it is replaced. */
+  readonly recycle: { readonly growthBytes: number; readonly unwraps: number }
 }
+
+/**
+ * SoftHSM loses 260 bytes for each session object, of which an unwrap makes one: a million are a quarter of a gigabyte. Others lose less or
+ * nothing, and unwrap a thousand times an hour where keys are kept open; the bounds are for what a library may do wrong.
+ */
+const recycle = { growthBytes: 512 * 1024 * 1024, unwraps: 1_000_000 }
 
 const CKM_AES_KEY_WRAP_PAD = 0x210a
 const CKM_AES_KEY_WRAP_KWP = 0x210b
@@ -42,6 +52,8 @@ const softhsm: Profile = {
   faults: new Map(),
   // C_Login rewrites token.object: processes that start together see no token for a moment.
   bootRetries: 5,
+  standby: true,
+  recycle,
 }
 
 const nss: Profile = {
@@ -56,6 +68,8 @@ const nss: Profile = {
   initialisation: 'pin',
   faults: new Map(),
   bootRetries: 2,
+  standby: true,
+  recycle,
 }
 
 const cloudhsm: Profile = {
@@ -69,6 +83,8 @@ const cloudhsm: Profile = {
   // How its client says that it is throttled.
   faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
   bootRetries: 2,
+  standby: false,
+  recycle,
 }
 
 const luna: Profile = {
@@ -82,6 +98,8 @@ const luna: Profile = {
   initialisation: 'vendor',
   faults: new Map(),
   bootRetries: 2,
+  standby: false,
+  recycle,
 }
 
 const nshield: Profile = {
@@ -94,6 +112,8 @@ const nshield: Profile = {
   initialisation: 'vendor',
   faults: new Map(),
   bootRetries: 2,
+  standby: false,
+  recycle,
 }
 
 const generic: Profile = { ...nshield, name: 'generic', allowedMechanisms: false }

@@ -1,58 +1,96 @@
 // The agent's main thread: the only C_Initialize and C_Login, the domain check, the keys in use, the watch over the workers.
+import type { PKCS11 } from 'pkcs11js'
 import { attempt, type Remedies } from './attempt.ts'
-import { makeSessionCanary, passes } from './canary.ts'
+import { makeSessionCanary, passes, sharedFor100Milliseconds } from './canary.ts'
 import type { FromAgent, StartMessage } from './control.ts'
 import { domainFingerprint, findDomain, templateEnforced, uuidBytes } from './domain.ts'
 import { Fault } from './fault.ts'
 import { KeysInUse, type OpenKey } from './keys-in-use.ts'
 import type { Profile } from './profile.ts'
+import type { Session } from './session.ts'
 import { findToken, login, openSession } from './token.ts'
 import { Watch, watchMemory } from './watch.ts'
-import type { OpenOutcome, WorkerStart } from './worker.ts'
-import { Workers } from './workers.ts'
+import { openWorkerSessions } from './worker-sessions.ts'
+import type { FromWorker, OpenOutcome, WorkerStart } from './worker.ts'
+import { Workers, type Reply } from './workers.ts'
 
 const lookEveryMilliseconds = 50
 const aliveEveryMilliseconds = 250
+const expireEveryMilliseconds = 1_000
 
-/** Runs until the process is killed. Resolves when every worker listens. @throws Fatal */
-export async function serve(message: StartMessage, tell: (message: FromAgent) => void): Promise<void> {
+export interface Serving {
+  /** Resolves when nobody is connected any more, or has been cut off after so many milliseconds, and the token is logged out. */
+  drain(milliseconds: number): Promise<void>
+}
+
+/** Serves until the process is ended. Resolves when every worker listens. @throws Fatal */
+export async function serve(message: StartMessage, tell: (message: FromAgent) => void): Promise<Serving> {
   const token = findToken(message.token)
   const session = openSession(token)
   login(token, session, message.pin)
   const domain = findDomain(session, token.profile, uuidBytes(message.domain.id), message.domain.version)
   const enforced = templateEnforced(session, domain)
   const canary = makeSessionCanary(session, token.profile.gcmIv)
-  const watch = watchMemory(message.sockets.length)
+  const { hot, slow, sessions } = openWorkerSessions(token, { hot: message.sockets.hot.length, slow: message.sockets.slow.length })
+  const sockets = [...message.sockets.hot.slice(0, hot), ...message.sockets.slow.slice(0, slow)]
+  const watch = watchMemory(sockets.length)
   const workers = new Workers()
-  const keys = new KeysInUse(session, token.profile, domain, name => workers.forget(name))
+  const keys = new KeysInUse(session, token.profile, domain, message.keys, workers)
   const remedies: Remedies = {
     // The unwrapped keys belong to this session: without it the agent has none.
     renewSession: () => { throw new Fault('C_OpenSession', 0) },
-    healthy: () => passes(canary, () => session, () => undefined),
+    healthy: sharedFor100Milliseconds(() => passes(canary, () => session, () => undefined)),
   }
-  const starts = message.sockets.map((socket, worker): WorkerStart => ({
+  const starts = sockets.map((socket, worker): WorkerStart => ({
     library: message.token.library, profile: token.profile.name, slot: token.slot.handle, domain, canary, socket, worker, watch,
+    session: sessions[worker]?.handle ?? Buffer.alloc(0),
   }))
+  const lost = (reason: string): void => {
+    workers.lose()
+    tell({ type: 'sick', reason })
+  }
+  const open = async (from: Extract<FromWorker, { type: 'open' }>, reply: Reply): Promise<void> => {
+    await keys.ready()
+    const name = Buffer.from(from.name)
+    const outcome = openKey(keys, token.profile, remedies, Buffer.from(from.row), name)
+    if (outcome === 'lost') lost('a key cannot be opened')
+    else reply({ type: 'opened', ticket: from.ticket, name: name.toString('latin1'), outcome, timings: session.takeTimings() })
+  }
 
   await workers.start(starts, (from, reply) => {
-    if (from.type === 'open') {
-      const outcome = open(keys, token.profile, remedies, Buffer.from(from.row), Buffer.from(from.name))
-      if (outcome === 'lost') tell({ type: 'sick', reason: 'a key cannot be opened' })
-      else reply({ type: 'opened', ticket: from.ticket, name: Buffer.from(from.name).toString('latin1'), outcome, timings: session.takeTimings() })
-    } else if (from.type === 'stale') keys.forget(from.name)
-    else if (from.type === 'lost') tell({ type: 'sick', reason: from.reason })
+    if (from.type === 'open') void open(from, reply)
+    else if (from.type === 'used') keys.use(from.names)
+    else if (from.type === 'stale') keys.distrust()
+    else if (from.type === 'lost') lost(from.reason)
   })
 
   tell({
     type: 'ready', serial: token.serial, model: token.model, library: message.token.library,
-    fingerprint: domainFingerprint(session, domain), templateEnforced: enforced,
+    fingerprint: domainFingerprint(session, domain), templateEnforced: enforced, workers: { hot, slow },
   })
   session.takeTimings()
-  keepWatch(new Watch(watch, message.deadlines), tell)
+  setInterval(() => { keys.expire(performance.now()) }, expireEveryMilliseconds)
+  keepWatch(new Watch(watch, message.deadlines), keys, tell)
+  return {
+    async drain(milliseconds) {
+      await workers.drain(milliseconds)
+      logOut(token.p11, session)
+    },
+  }
+}
+
+/** Once no worker is in a call: C_Finalize was measured to crash under one. Should it hang, the supervisor ends the process. */
+function logOut(p11: PKCS11, session: Session): void {
+  try {
+    p11.C_Logout(session.handle)
+    p11.C_Finalize()
+  } catch {
+    // The token may be what is gone: the process ends either way.
+  }
 }
 
 /** Opens a key for a worker; 'lost' when this agent can open none any more. */
-function open(keys: KeysInUse, profile: Profile, remedies: Remedies, row: Buffer, name: Buffer): OpenOutcome | 'lost' {
+function openKey(keys: KeysInUse, profile: Profile, remedies: Remedies, row: Buffer, name: Buffer): OpenOutcome | 'lost' {
   let key: OpenKey | undefined
   const outcome = attempt(() => {
     key = keys.open(row, name)
@@ -65,10 +103,10 @@ function open(keys: KeysInUse, profile: Profile, remedies: Remedies, row: Buffer
   return { ok: false, status: outcome.status === 'invalid' ? 'fault' : outcome.status, ckr: outcome.ckr, text: outcome.text }
 }
 
-function keepWatch(watch: Watch, tell: (message: FromAgent) => void): void {
+function keepWatch(watch: Watch, keys: KeysInUse, tell: (message: FromAgent) => void): void {
   setInterval(() => {
     for (const overrun of watch.look(performance.now())) tell({ type: 'overrun', ...overrun })
   }, lookEveryMilliseconds)
   // Sent from the thread that unwraps: its silence is how the supervisor sees that this thread hangs.
-  setInterval(() => { tell({ type: 'alive' }) }, aliveEveryMilliseconds)
+  setInterval(() => { tell({ type: 'alive', rssBytes: process.memoryUsage.rss(), unwraps: keys.unwraps }) }, aliveEveryMilliseconds)
 }

@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import pkcs11 from 'pkcs11js'
 import { attempt, renewed, type Outcome, type Remedies } from './attempt.ts'
-import { passes, type SessionCanary } from './canary.ts'
+import { passes, sharedFor100Milliseconds, type SessionCanary } from './canary.ts'
 import type { Domain } from './domain.ts'
 import { hasExpired } from './expiry.ts'
 import { decodeRequest, encodeAnswer, FrameError, FrameReader, verbs, type AnswerFrame, type RequestFrame, type Status, type Timing, type Verb } from './frames.ts'
@@ -22,6 +22,8 @@ export interface WorkerStart {
   readonly slot: Uint8Array
   readonly domain: { readonly [K in keyof Domain]: Domain[K] extends Buffer ? Uint8Array : Domain[K] }
   readonly canary: { readonly [K in keyof SessionCanary]: Uint8Array }
+  /** Its first session, which the main thread has opened. */
+  readonly session: Uint8Array
   readonly socket: string
   readonly worker: number
   readonly watch: SharedArrayBuffer
@@ -29,7 +31,12 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { readonly type: 'opened'; readonly ticket: number; readonly name: string; readonly outcome: OpenOutcome; readonly timings: readonly Timing[] }
-  | { readonly type: 'drop'; readonly ticket: number; readonly name: string }
+  /** Of one key, or of all where the name is null. */
+  | { readonly type: 'drop'; readonly ticket: number; readonly name: string | null }
+  /** Another worker, or the main thread, has found the token lost. */
+  | { readonly type: 'lost' }
+  | { readonly type: 'drain' }
+  | { readonly type: 'cutOff' }
 
 export type OpenOutcome =
   | { readonly ok: true; readonly key: OpenKey }
@@ -39,6 +46,10 @@ export type FromWorker =
   | { readonly type: 'listening' }
   | { readonly type: 'open'; readonly ticket: number; readonly name: Uint8Array; readonly row: Uint8Array }
   | { readonly type: 'dropped'; readonly ticket: number }
+  /** Keys that were used since this was last said. */
+  | { readonly type: 'used'; readonly names: readonly string[] }
+  /** Told to drain, and nobody is connected any more. */
+  | { readonly type: 'drained' }
   /** The token does not know the handle of this key any more. */
   | { readonly type: 'stale'; readonly name: string }
   /** Login, sessions or the device are lost for this process. */
@@ -56,29 +67,38 @@ if (port === null) throw new Error('worker.ts runs in a worker thread')
 
 const verbNames: ReadonlyMap<number, Verb> = new Map<number, Verb>(Object.entries(verbs).map(([name, number]) => [number, name as Verb]))
 const mark = new WatchMark(start.watch, start.worker)
-const keys = new Map<string, OpenKey>()
+const keys = new Map<string, KeyAtHand>()
 const waiting = new Map<number, Waiting>()
+const sockets = new Set<Socket>()
 let lastTicket = 0
-const healthyMilliseconds = 100
+let isLost = false
+let isDraining = false
+/** How often the main thread hears which keys are used: it decides which to close, and sees none of their uses. */
+const usedEveryMilliseconds = 1_000
+/** What has waited longer behind others is not begun: its caller is told so, and most likely no longer there. */
+const queueMilliseconds = 5_000
+
+interface KeyAtHand {
+  readonly key: OpenKey
+  used: boolean
+}
 
 const p11 = new pkcs11.PKCS11()
 p11.load(start.library)
 const profile = profiles.get(start.profile)
 if (profile === undefined) throw new Error(`profile ${start.profile}`)
-const openSession = (): Session => new Session(p11, p11.C_OpenSession(Buffer.from(start.slot), pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION))
 const bench: { session: Session } & Omit<Bench, 'session'> = {
   profile,
-  session: openSession(),
+  session: new Session(p11, Buffer.from(start.session)),
   domain: { id: Buffer.from(start.domain.id), version: start.domain.version, domainKey: Buffer.from(start.domain.domainKey), integrityKey: Buffer.from(start.domain.integrityKey), wrapMechanism: start.domain.wrapMechanism },
 }
 function renew(): Session {
   try {
-    return openSession()
+    return new Session(p11, p11.C_OpenSession(Buffer.from(start.slot), pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION))
   } catch (thrown) {
     throw new Fault('C_OpenSession', ckrOf(thrown))
   }
 }
-const sharedHealth = { until: 0 }
 const remedies: Remedies = {
   renewSession: () => {
     const former = bench.session
@@ -89,27 +109,51 @@ const remedies: Remedies = {
       // Most likely it is gone, which is why there is a new one.
     }
   },
-  /** One canary that passed answers for all that are in doubt in the next 100 ms: a stranger's garbage must not cost a canary each. */
-  healthy: () => {
-    if (performance.now() < sharedHealth.until) return true
-    const is = passes(canary, () => bench.session, () => renewed(remedies))
-    if (is) sharedHealth.until = performance.now() + healthyMilliseconds
-    return is
-  },
+  healthy: sharedFor100Milliseconds(() => passes(canary, () => bench.session, () => renewed(remedies))),
 }
 const canary: SessionCanary = { key: Buffer.from(start.canary.key), iv: Buffer.from(start.canary.iv), ciphertext: Buffer.from(start.canary.ciphertext) }
 
 port.on('message', (message: ToWorker) => {
-  if (message.type === 'drop') {
-    keys.delete(message.name)
-    port.postMessage({ type: 'dropped', ticket: message.ticket } satisfies FromWorker)
-  } else resume(message)
+  if (message.type === 'opened') resume(message)
+  else if (message.type === 'drop') {
+    if (message.name === null) keys.clear()
+    else keys.delete(message.name)
+    tell({ type: 'dropped', ticket: message.ticket })
+  } else if (message.type === 'lost') isLost = true
+  else if (message.type === 'drain') drain()
+  else for (const socket of sockets) socket.destroySoon()
 })
 
-createServer(serveSocket).listen(start.socket, () => port.postMessage({ type: 'listening' } satisfies FromWorker))
+setInterval(() => {
+  const names = [...keys].flatMap(([name, key]) => (key.used ? [name] : []))
+  for (const key of keys.values()) key.used = false
+  if (names.length > 0) tell({ type: 'used', names })
+}, usedEveryMilliseconds)
+
+const server = createServer(serveSocket).listen(start.socket, () => { tell({ type: 'listening' }) })
+
+function tell(message: FromWorker): void {
+  port?.postMessage(message)
+}
+
+/** Clients end their connections when they have their answers, and send to the next agent; no more are taken. */
+function drain(): void {
+  isDraining = true
+  server.close()
+  tellIfDrained()
+}
+
+function tellIfDrained(): void {
+  if (isDraining && sockets.size === 0) tell({ type: 'drained' })
+}
 
 function serveSocket(socket: Socket): void {
   const reader = new FrameReader()
+  sockets.add(socket)
+  socket.on('close', () => {
+    sockets.delete(socket)
+    tellIfDrained()
+  })
   socket.on('error', () => socket.destroy())
   socket.on('data', chunk => {
     const arrived = performance.now()
@@ -117,12 +161,19 @@ function serveSocket(socket: Socket): void {
     orHangUp(socket, () => {
       for (const frame of reader.push(chunk)) {
         const request = decodeRequest(frame)
+        if (isUnderWay(socket, request.id)) throw new FrameError('id under way')
         const answer = take(socket, request, arrived)
         if (answer !== undefined) answers.push(encode(request, answer))
       }
       send(socket, answers)
     })
   })
+}
+
+/** Two requests of one id would get two answers that nobody can tell apart. Only those that wait for a key are still there when the next is read. */
+function isUnderWay(socket: Socket, id: number): boolean {
+  for (const held of waiting.values()) if (held.socket === socket && held.request.id === id) return true
+  return false
 }
 
 /** Malformed, too long or out of order: nothing after it on this connection can be trusted. The agent goes on. */
@@ -155,11 +206,13 @@ function encode(request: RequestFrame, answer: AnswerFrame): Buffer {
 function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFrame | undefined {
   const verb = verbNames.get(request.verb)
   if (verb === undefined) throw new FrameError(`verb ${request.verb}`)
+  if (isLost) return answer(request, 'lost', arrived)
+  if (performance.now() - arrived > queueMilliseconds) return answer(request, 'late', arrived)
   const plain = plainVerbs[verb]
   if (plain !== undefined) {
     if (request.fields.length !== plain.fields) throw new FrameError('field count')
     const expiry = plain.expiry === undefined ? undefined : request.fields[plain.expiry]
-    if (expiry !== undefined && hasExpired(expiry)) return answer(request, 'fault', arrived, 0, Buffer.from('the call came to the HSM too late'))
+    if (expiry !== undefined && hasExpired(expiry)) return answer(request, 'late', arrived)
     return perform(request, arrived, plain.deadline, again => plain.run(bench, request.fields, again))
   }
   const keyVerb = keyVerbs[verb]
@@ -169,11 +222,12 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
   for (let i = 0; i < keyVerb.keys; i++) {
     const [name, row] = request.fields.slice(2 * i, 2 * i + 2)
     if (name?.length !== rowNameBytes || row === undefined) throw new FrameError('name length')
-    const key = keys.get(name.toString('latin1'))
-    if (key === undefined && row.length === 0) return answer(request, 'needRow', arrived)
-    if (key === undefined) return open({ socket, request, arrived }, name, row)
-    if (!key.verbs.has(verb)) return answer(request, 'refused', arrived)
-    opened.push(key)
+    const atHand = keys.get(name.toString('latin1'))
+    if (atHand === undefined && row.length === 0) return answer(request, 'needRow', arrived)
+    if (atHand === undefined) return open({ socket, request, arrived }, name, row)
+    if (!atHand.key.verbs.has(verb)) return answer(request, 'refused', arrived)
+    atHand.used = true
+    opened.push(atHand.key)
   }
   return perform(request, arrived, keyVerb.deadline, () => keyVerb.run(bench, opened, request.fields.slice(2 * keyVerb.keys)))
 }
@@ -182,14 +236,14 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
 function open(held: Waiting, name: Buffer, row: Buffer): undefined {
   const ticket = ++lastTicket
   waiting.set(ticket, held)
-  port?.postMessage({ type: 'open', ticket, name: Uint8Array.from(name), row: Uint8Array.from(row) } satisfies FromWorker)
+  tell({ type: 'open', ticket, name: Uint8Array.from(name), row: Uint8Array.from(row) })
 }
 
 function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'opened' }>): void {
   const held = waiting.get(ticket)
   waiting.delete(ticket)
   if (held === undefined) return
-  if (outcome.ok) keys.set(name, thawed(outcome.key))
+  if (outcome.ok) keys.set(name, { key: thawed(outcome.key), used: true })
   orHangUp(held.socket, () => {
     const result = outcome.ok
       ? take(held.socket, held.request, held.arrived)
@@ -202,16 +256,16 @@ function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'o
 const thawed = (key: OpenKey): OpenKey =>
   ({ ...key, handle: Buffer.from(key.handle), name: { ...key.name, keyId: Buffer.from(key.name.keyId), materialId: Buffer.from(key.name.materialId) } })
 
-/** The answer, or undefined when there is none to give: the supervisor replaces this process, and the gateway sends again. */
-function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: (again: boolean) => Buffer): AnswerFrame | undefined {
+function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: (again: boolean) => Buffer): AnswerFrame {
   const begun = performance.now()
   mark.begin(deadline)
   const outcome = finished(() => attempt(run, bench.profile, remedies))
   const queueNanoseconds = (begun - arrived) * 1e6
   const timings = bench.session.takeTimings()
   if (outcome.status === 'lost') {
-    port?.postMessage({ type: 'lost', reason: outcome.text } satisfies FromWorker)
-    return undefined
+    isLost = true
+    tell({ type: 'lost', reason: outcome.text })
+    return { id: request.id, status: 'lost', ckr: outcome.ckr, queueNanoseconds, timings, payload: Buffer.alloc(0) }
   }
   if (outcome.status === 'stale') return { ...forgetKeys(request, arrived), ckr: outcome.ckr, timings }
   if (outcome.status === 'ok') return { id: request.id, status: 'ok', ckr: 0, queueNanoseconds, timings, payload: outcome.payload }
@@ -232,7 +286,7 @@ function forgetKeys(request: RequestFrame, arrived: number): AnswerFrame {
   for (let i = 0; i < count; i++) {
     const name = request.fields[2 * i]?.toString('latin1') ?? ''
     keys.delete(name)
-    port?.postMessage({ type: 'stale', name } satisfies FromWorker)
+    tell({ type: 'stale', name })
   }
   return answer(request, 'needRow', arrived)
 }

@@ -22,6 +22,9 @@ export class Workers {
    */
   readonly #forgetting = new Map<number, { left: number; resolve: () => void }>()
   #lastTicket = 0
+  /** How many have not yet said that nobody is connected to them. */
+  #undrained = 0
+  #drained: () => void = () => undefined
 
   constructor(start = startThread) {
     this.#start = start
@@ -35,6 +38,7 @@ export class Workers {
       worker.on('message', message => {
         if (message.type === 'listening') resolve()
         else if (message.type === 'dropped') this.#forgotten(message.ticket)
+        else if (message.type === 'drained') this.#oneDrained()
         else hear(message, reply => { worker.postMessage(reply) })
       })
       worker.on('error', error => {
@@ -46,11 +50,49 @@ export class Workers {
 
   /** Makes every worker forget a key; resolves when none can use its handle any more. One that hangs never answers. */
   forget(name: string): Promise<void> {
+    return this.#drop({ name })
+  }
+
+  /** The same for all keys that it was told of before. */
+  forgetAll(): Promise<void> {
+    return this.#drop({ name: null })
+  }
+
+  /** The token is lost for this process: nothing is begun any more, calls are told to go to the successor. */
+  lose(): void {
+    this.#tell({ type: 'lost' })
+  }
+
+  /**
+   * No new connections; resolves when those that there are have been ended by their clients. Who stays longer than `milliseconds` gets
+   * what has been answered, and is cut off. A worker that hangs in a call is not waited for by this: the supervisor ends the process.
+   */
+  drain(milliseconds: number): Promise<void> {
+    return new Promise(resolve => {
+      this.#undrained = this.#workers.length
+      const cutOff = setTimeout(() => { this.#tell({ type: 'cutOff' }) }, milliseconds)
+      this.#drained = () => {
+        clearTimeout(cutOff)
+        resolve()
+      }
+      this.#tell({ type: 'drain' })
+    })
+  }
+
+  #drop({ name }: { readonly name: string | null }): Promise<void> {
     return new Promise(resolve => {
       const ticket = ++this.#lastTicket
       this.#forgetting.set(ticket, { left: this.#workers.length, resolve })
-      for (const worker of this.#workers) worker.postMessage({ type: 'drop', ticket, name })
+      this.#tell({ type: 'drop', ticket, name })
     })
+  }
+
+  #tell(message: ToWorker): void {
+    for (const worker of this.#workers) worker.postMessage(message)
+  }
+
+  #oneDrained(): void {
+    if (--this.#undrained === 0) this.#drained()
   }
 
   #forgotten(ticket: number): void {

@@ -23,7 +23,7 @@ class Port extends EventEmitter {
 }
 
 const start: WorkerStart = {
-  library: '', profile: '', slot: new Uint8Array(), socket: '', worker: 0, watch: new SharedArrayBuffer(8),
+  library: '', profile: '', slot: new Uint8Array(), session: new Uint8Array(), socket: '', worker: 0, watch: new SharedArrayBuffer(8),
   domain: { id: new Uint8Array(), version: 1, domainKey: new Uint8Array(), integrityKey: new Uint8Array(), wrapMechanism: 0 },
   canary: { key: new Uint8Array(), iv: new Uint8Array(), ciphertext: new Uint8Array() },
 }
