@@ -75,6 +75,11 @@ export class AgentSupervisor {
     return this.#address
   }
 
+  /** Whether a second agent is ready to serve. */
+  get standsBy(): boolean {
+    return this.#standby !== undefined
+  }
+
   /** The first start. @throws StartError with one sentence when the agent cannot serve this token and domain. */
   start(): Promise<AgentReady> {
     return new Promise((resolve, reject) => {

@@ -139,6 +139,17 @@ export function agentOf(directory: string): number {
   return pid
 }
 
+/** Of an agent that serves and one that stands by, the first: it is the older one, as long as no third drains. */
+export function byAge(directory: string): number[] {
+  return agentsOf(directory).map(pid => ({ pid, start: startOf(pid) })).sort((a, b) => a.start - b.start).map(({ pid }) => pid)
+}
+
+/** Clock ticks from the boot to the start of a process. */
+function startOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
+}
+
 /** Waits until `condition` holds. @throws Error when it does not within `milliseconds` */
 export async function until(condition: () => boolean, what: string, milliseconds = 10_000): Promise<void> {
   const deadline = performance.now() + milliseconds
