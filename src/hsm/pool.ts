@@ -141,6 +141,8 @@ export class HsmPool implements Hsm {
           throw thrown
         }
         member.breaker.count(true)
+        // The next look asks the canary: whether it was the token or the one key is not known.
+        member.seen = -Infinity
         failure = thrown
         former = member
       }
