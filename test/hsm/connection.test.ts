@@ -213,7 +213,6 @@ describe('a call that two agents died under', () => {
       const worker = one()
       await came(worker, 1)
       worker.answer(0, 'lost')
-      worker.die()
     }
     const worker = one()
     await came(worker, 1)

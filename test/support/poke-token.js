@@ -94,6 +94,7 @@ const actions = {
     p11.C_GenerateKey(session, { mechanism: pkcs11.CKM_AES_KEY_GEN }, template({ token: true, private: true, sensitive: true, extractable: false, valueLen: 32, encrypt: true, decrypt: true, id, label: name }))
     return find({ id }).length
   },
+  destroyKey: ({ label: name }) => attempt(() => p11.C_DestroyObject(session, one({ label: name }))),
   setPin: ({ to }) => attempt(() => p11.C_SetPIN(session, pin, to)),
   read: ({ label: name }) => attempt(() => get(one({ label: name }), 'value')),
   set: ({ label: name, attributes }) => attempt(() => p11.C_SetAttributeValue(session, one({ label: name }), template(attributes))),
