@@ -35,13 +35,18 @@ export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => voi
   control.on('data', (chunk: Buffer) => {
     for (const line of reader.push(chunk)) {
       const message = parseMessage(line)
-      if (message === undefined) child.kill('SIGKILL')
+      if (message === undefined) killChild(child)
       else hear(message)
     }
   })
-  control.on('error', () => child.kill('SIGKILL'))
+  control.on('error', () => { killChild(child) })
   child.stdin?.on('error', () => undefined)
   return { child, send: message => { control.write(`${JSON.stringify(message)}\n`) } }
+}
+
+/** SIGKILL. A child that was never spawned has no process id, and Node would signal process 0 for it: the whole group of its own process. */
+export function killChild(child: ChildProcess): void {
+  if (child.pid !== undefined) child.kill('SIGKILL')
 }
 
 /** 'pipe' beyond stderr is a socket pair: both directions. @throws Error */
@@ -77,7 +82,7 @@ export function runJob<Result>(token: TokenConfig, job: Job): Promise<Result> {
       if (message.type === 'done') resolve(message.result as Result)
       else if (message.type === 'fatal') reject(new StartError(message.message))
     })
-    const limit = setTimeout(() => agent.child.kill('SIGKILL'), jobLimitMilliseconds)
+    const limit = setTimeout(() => { killChild(agent.child) }, jobLimitMilliseconds)
     agent.child.on('error', reject)
     agent.child.on('exit', (code, signal) => {
       clearTimeout(limit)

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TokenConfig } from '../config.ts'
-import { spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
+import { killChild, spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
 import type { AgentReady, AgentUse, FatalCode, FromAgent, KeyLimits } from './agent/control.ts'
 import type { Deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
@@ -97,7 +97,7 @@ export class AgentRun {
   }
 
   kill(): void {
-    this.#agent?.child.kill('SIGKILL')
+    if (this.#agent !== undefined) killChild(this.#agent.child)
   }
 
   /** Lets it serve who is connected for so long, log out and end by itself; SIGKILL after that. */

@@ -144,6 +144,16 @@ it('keys that take long to make hold up no use of a key, however many there are'
   expect(token.starts).toEqual(['first'])
 })
 
+it('a call that has waited five seconds behind others in its worker is not begun, and its caller is told that it was too late', async () => {
+  const token = await open({ workers: 1 }, { ...limits, deadlines: { hot: 10_000, unhurried: 10_000 } })
+  const key = await openKey(token)
+  chaos.control({ latency: { C_Encrypt: { microseconds: 2_600_000 } } })
+  const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => token.client.encrypt(key, context, Buffer.from('in one write'))))
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+  expect(outcomes[2]).toMatchObject({ reason: { name: 'HsmUnavailable', reason: 'deadline', message: 'the call came to the HSM too late' } })
+  expect(token.starts).toEqual(['first'])
+})
+
 it('abort() in the module: the agent is replaced, and the replacement serves all that was in flight', async () => {
   const token = await open()
   const key = await openKey(token)

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { AgentProcess } from '../../src/hsm/agent-process.ts'
-import type { AgentReady, FatalCode, FromAgent } from '../../src/hsm/agent/control.ts'
+import type { AgentReady, FatalCode, FromAgent, ToAgent } from '../../src/hsm/agent/control.ts'
 import { callLimit } from '../../src/hsm/client.ts'
-import { AgentSupervisor, usualLimits } from '../../src/hsm/supervisor.ts'
+import { AgentSupervisor, usualLimits, type StartReason, type SupervisorOptions } from '../../src/hsm/supervisor.ts'
 
 /** Milliseconds for the end of an agent, the start of another and the call itself, on a busy machine. */
 const replacement = 2_000
@@ -27,16 +27,28 @@ describe('an agent that is replaced', () => {
   /** An agent that is played by the test: it has a process id once it runs. */
   class PlayedAgent {
     readonly child = new ChildProcess()
-    readonly process: AgentProcess = { child: this.child, send: () => undefined }
+    readonly told: ToAgent[] = []
+    readonly signals: string[] = []
+    readonly process: AgentProcess = { child: this.child, send: message => { this.told.push(message) } }
     readonly say: (message: FromAgent) => void
 
     constructor(hear: (message: FromAgent) => void) {
       this.say = hear
+      // A ChildProcess that was not spawned signals process 0, which is the whole group of the test run.
+      this.child.kill = signal => {
+        this.signals.push(this.child.pid === undefined ? 'to nobody' : String(signal))
+        return true
+      }
     }
 
     run(): this {
       Object.assign(this.child, { pid: 4711 })
       return this
+    }
+
+    /** Whether it was told to leave in peace. */
+    get drains(): boolean {
+      return this.told.some(({ type }) => type === 'drain')
     }
 
     die(): void {
@@ -50,17 +62,25 @@ describe('an agent that is replaced', () => {
   let logged: string[]
   /** What stands in the way of the next starts: undefined for nothing. */
   let causes: (Error | undefined)[]
+  let started: StartReason[]
   let supervisor: AgentSupervisor
 
-  beforeEach(() => {
+  beforeEach(() => { supervise({}) })
+  afterEach(() => {
+    vi.useRealTimers()
+    rmSync(directory, { recursive: true })
+  })
+
+  function supervise(changes: Partial<SupervisorOptions>): void {
     vi.useFakeTimers()
     directory = mkdtempSync(join(tmpdir(), 'trent-supervisor-'))
     agents = []
     addresses = []
     logged = []
     causes = []
+    started = []
     supervisor = new AgentSupervisor({
-      token, pin: '1234', domain: { id: '00', version: 1 }, directory, started: () => undefined,
+      token, pin: '1234', domain: { id: '00', version: 1 }, directory, started: reason => { started.push(reason) },
       changed: address => { addresses.push(address?.generation ?? null) },
       log: (_level, message) => { logged.push(message) },
       spawn: (_token, hear) => {
@@ -70,12 +90,9 @@ describe('an agent that is replaced', () => {
         agents.push(agent)
         return agent.process
       },
+      ...changes,
     })
-  })
-  afterEach(() => {
-    vi.useRealTimers()
-    rmSync(directory, { recursive: true })
-  })
+  }
 
   const last = (): PlayedAgent => {
     const agent = agents.at(-1)
@@ -161,5 +178,146 @@ describe('an agent that is replaced', () => {
     expect(supervisor.address).toBeNull()
     // The next start, and no watch over the one that ended.
     expect(vi.getTimerCount()).toBe(1)
+  })
+
+  describe('that has another standing by', () => {
+    const soon = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0)
+
+    async function withStandby(): Promise<{ readonly first: PlayedAgent; readonly second: PlayedAgent }> {
+      rmSync(directory, { recursive: true })
+      supervise({ standby: true })
+      const first = await serving()
+      await soon()
+      const second = last().run()
+      second.say(ready)
+      await soon()
+      expect({ addresses, started, agents: agents.length }).toEqual({ addresses: [1], started: ['first', 'standby'], agents: 2 })
+      return { first, second }
+    }
+
+    it('hands over at its end, with no moment between, and a third stands by', async () => {
+      const { first } = await withStandby()
+      first.die()
+      expect(addresses).toEqual([1, 2])
+      await soon()
+      expect(started).toEqual(['first', 'standby', 'exit'])
+      expect(supervisor.standsBy).toBe(false)
+      last().run().say(ready)
+      expect(supervisor.standsBy).toBe(true)
+      expect(addresses).toEqual([1, 2])
+    })
+
+    it.each<[FromAgent, StartReason]>([
+      [{ type: 'overrun', worker: 0, deadlineClass: 'hot' }, 'overrun'],
+      [{ type: 'sick', reason: 'why' }, 'sick'],
+      [{ type: 'asked' }, 'asked'],
+      [{ type: 'alive', rssBytes: 2 ** 40, unwraps: 0 }, 'recycle'],
+      [{ type: 'alive', rssBytes: 0, unwraps: 2 ** 40 }, 'recycle'],
+    ])('hands over at once, and is told to leave, on %o', async (said, reason) => {
+      const { first } = await withStandby()
+      first.say({ type: 'alive', rssBytes: 0, unwraps: 0 })
+      first.say(said)
+      expect(addresses).toEqual([1, 2])
+      expect(first.drains).toBe(true)
+      await soon()
+      expect(started).toEqual(['first', 'standby', reason])
+      // Its end is no news.
+      first.die()
+      await soon()
+      expect(addresses).toEqual([1, 2])
+      expect(agents).toHaveLength(3)
+    })
+
+    it('hands over to one that is just starting, as soon as that one is ready', async () => {
+      const { first, second } = await withStandby()
+      second.die()
+      await soon()
+      const third = last().run()
+      first.die()
+      await soon()
+      expect(addresses).toEqual([1, null])
+      expect(agents).toHaveLength(3)
+      third.say(ready)
+      expect(addresses).toEqual([1, null, 3])
+    })
+
+    it('does not wait for the next try of a standby that cannot be started', async () => {
+      const { first, second } = await withStandby()
+      second.die()
+      await soon()
+      for (let failures = 0; failures < 8; failures++) {
+        last().run().die()
+        await vi.advanceTimersByTimeAsync(usualLimits.backOffMost)
+      }
+      const before = agents.length
+      last().die()
+      first.die()
+      await soon()
+      expect(agents).toHaveLength(before + 1)
+    })
+
+    it('serves on when the token refuses the PIN to the next: nothing is tried again', async () => {
+      const { second } = await withStandby()
+      second.die()
+      await soon()
+      last().run().say({ type: 'fatal', code: 'pin', message: 'why' })
+      last().die()
+      // Many times the first interval, and the one that serves is not silent yet.
+      await vi.advanceTimersByTimeAsync(usualLimits.silence - 1)
+      expect(agents).toHaveLength(3)
+      expect(addresses).toEqual([1])
+    })
+  })
+
+  it('serves on until its successor does when it could, and is told to leave then', async () => {
+    const first = await serving()
+    first.say({ type: 'asked' })
+    await vi.advanceTimersByTimeAsync(0)
+    expect({ addresses, drains: first.drains }).toEqual({ addresses: [1], drains: false })
+    last().run().die()
+    await vi.advanceTimersByTimeAsync(usualLimits.backOffMost)
+    expect({ addresses, drains: first.drains }).toEqual({ addresses: [1], drains: false })
+    last().run().say(ready)
+    expect({ addresses, drains: first.drains }).toEqual({ addresses: [1, 3], drains: true })
+    expect(started).toEqual(['first', 'asked', 'asked'])
+  })
+
+  it('is succeeded only after its end where none stands by: logins may be counted', async () => {
+    const first = await serving()
+    first.say({ type: 'overrun', worker: 0, deadlineClass: 'hot' })
+    await vi.advanceTimersByTimeAsync(100)
+    expect({ addresses, agents: agents.length }).toEqual({ addresses: [1, null], agents: 1 })
+    first.die()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(started).toEqual(['first', 'overrun'])
+  })
+
+  it('is sent no signal while it has no process id: that would be for the whole group of this process', async () => {
+    const first = await serving()
+    first.die()
+    await vi.advanceTimersByTimeAsync(0)
+    const second = last()
+    const stopped = supervisor.stop()
+    await vi.advanceTimersByTimeAsync(2 * usualLimits.start)
+    expect(second.signals).toEqual([])
+    second.child.emit('error', new Error('spawn node EAGAIN'))
+    await stopped
+  })
+
+  it('is killed when it says nothing', async () => {
+    const start = supervisor.start()
+    last().run()
+    await vi.advanceTimersByTimeAsync(usualLimits.start)
+    expect(last().signals).toEqual(['SIGKILL'])
+    last().die()
+    await expect(start).rejects.toThrow('ended before it served')
+  })
+
+  it('listens on no more sockets than it says', async () => {
+    const start = supervisor.start()
+    last().run().say({ ...ready, workers: { hot: 1, slow: 1 } })
+    await start
+    expect(supervisor.address?.sockets.hot).toHaveLength(1)
+    expect(logged).toEqual(['the token has fewer sessions than hsm.tokens.workers asks for'])
   })
 })
