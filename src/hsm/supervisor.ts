@@ -143,8 +143,10 @@ export class AgentSupervisor {
       if (why === 'sick') run.leave(this.#limits.drain.inHaste)
       else run.kill()
       // Where logins are counted, the next one must not come before the last has ended.
-      void run.gone.then(() => { this.#fill(why) })
-      return
+      if (this.#options.standby !== true) {
+        void run.gone.then(() => { this.#fill(why) })
+        return
+      }
     }
     this.#fill(why)
   }

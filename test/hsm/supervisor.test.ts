@@ -247,6 +247,7 @@ describe('an agent that is replaced', () => {
       await soon()
       for (let failures = 0; failures < 8; failures++) {
         last().run().die()
+        first.say({ type: 'alive', rssBytes: 0, unwraps: 0 })
         await vi.advanceTimersByTimeAsync(usualLimits.backOffMost)
       }
       const before = agents.length
