@@ -97,6 +97,7 @@ const tokenSettings = {
   }),
   profile: text<string>(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -', 'What is known of this kind of token', { fallback: 'generic' }),
   pinFile: path<string>('File with the user PIN, mode 0600', {}),
+  pinVersion: integer(1, 1, 1_000_000, 'changes', 'Number of the PIN in that file: raise it with each change of the PIN, on every host'),
   env: variables('Variables for this token\'s process alone, such as SOFTHSM2_CONF'),
   workers: integer(2, 1, 64, 'threads', 'Threads that use keys of this token, besides a third as many (at least one) for what is slow; 16 to 32 on a network HSM'),
   standby: flag<boolean | undefined>(undefined, 'Whether a second agent is kept logged in, ready to serve when the first one dies', 'as the profile says'),

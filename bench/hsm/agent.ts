@@ -10,7 +10,7 @@ import type * as Supervisor from '../../src/hsm/supervisor.ts'
 import type { Residency, SealedMaterial } from '../../src/keys/material.ts'
 import { built } from '../built.ts'
 import { childrenOf, commandLineOf, cpuOf } from '../cpu.ts'
-import { tokenConfig, type BenchToken } from './token.ts'
+import { tokenConfig, withPin, type BenchToken } from './token.ts'
 
 export interface Agent {
   /** From its spawn until all workers listen. */
@@ -32,7 +32,7 @@ export async function startAgent(token: BenchToken, workers: number): Promise<Ag
   const sockets = mkdtempSync(join(tmpdir(), 'trent-bench-'))
   const client = new HsmClient({ observe: () => undefined })
   const supervisor = new AgentSupervisor({
-    token: tokenConfig(token, workers), pin: token.pin, domain: token.domain, directory: sockets,
+    token: tokenConfig(token, workers), logins: withPin(token.pin), domain: token.domain, directory: sockets,
     changed: address => { client.setAgent(address) }, started: () => undefined,
     log: (level, message) => { if (level !== 'info') process.stderr.write(`${message}\n`) },
   })

@@ -7,6 +7,7 @@ import type * as Token from '../../src/cli/dev/token.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { DomainResult } from '../../src/hsm/agent/control.ts'
 import type * as AgentProcess from '../../src/hsm/agent-process.ts'
+import type { Logins } from '../../src/hsm/login.ts'
 import { buildModule } from '../../test/support/chaos-module.ts'
 import { built } from '../built.ts'
 import { startRaw } from './raw.ts'
@@ -36,12 +37,19 @@ export async function makeToken(parent: string): Promise<BenchToken> {
   const token: BenchToken = { directory, library: softhsmLibrary(), label, pin, domain: { id, version: 1 }, env: softhsmEnv(directory), delay: () => undefined }
   const config = tokenConfig(token, 1)
   await runJob(config, { type: 'init-token', token: tokenAddress(config), soPin: randomBytes(12).toString('hex'), pin })
-  await runJob<DomainResult>(config, { type: 'init-domain', token: tokenAddress(config), pin, domainId: id, recoveryKey: null })
+  await runJob<DomainResult>(config, { type: 'init-domain', token: tokenAddress(config), domainId: id, recoveryKey: null }, withPin(pin))
   return token
 }
 
 export const tokenConfig = ({ directory, library, env }: BenchToken, workers: number): TokenConfig =>
-  ({ label, serial: undefined, library, libraryParameters: undefined, profile: 'softhsm', pinFile: join(directory, 'no-file'), env, workers, standby: false })
+  ({ label, serial: undefined, library, libraryParameters: undefined, profile: 'softhsm', pinFile: join(directory, 'no-file'), env, workers, pinVersion: 1, standby: false })
+
+/** Logins to a token of the benchmark's own, whose PIN is right: nobody keeps count. */
+export const withPin = (pin: string): Logins => ({
+  ask: () => Promise.resolve({ pin, inSpiteOf: 'usual', deadline: performance.now() + 30_000, end: () => Promise.resolve(undefined) }),
+  reopened: () => new Promise(() => undefined),
+  settled: () => Promise.resolve(),
+})
 
 function softhsmEnv(directory: string): Record<string, string> {
   const config = join(directory, 'softhsm2.conf')

@@ -1,6 +1,6 @@
 // Which of the configured tokens a command is about.
 import { Option } from 'commander'
-import { readSecretFile, type Config, type TokenConfig } from '../config.ts'
+import type { Config, TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
 
 export const tokenOption = (): Option => new Option('--token <label>', 'which of hsm.tokens, where there are several')
@@ -18,6 +18,3 @@ export function chooseToken(config: Config, label: string | undefined): TokenCon
   if (found === undefined) throw new StartError(`--token is '${label}', and hsm.tokens has ${tokens.map(token => `'${token.label}'`).join(', ')}`)
   return found
 }
-
-/** @throws StartError for a file that is not there or that others may read */
-export const readPin = (token: TokenConfig): string => readSecretFile(token.pinFile, 'hsm.tokens.pinFile').toString()

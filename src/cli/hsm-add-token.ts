@@ -3,16 +3,16 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { readSecretFile, type TokenConfig } from '../config.ts'
+import { readSecretFile } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { runJob, tokenAddress } from '../hsm/agent-process.ts'
 import type { TransportResult } from '../hsm/agent/control.ts'
 import { readRequest, readResponse, reseal, spkiFingerprint, type DomainRequest } from '../hsm/reseal.ts'
 import type { Pool } from '../store/database.ts'
 import { findDomain, listDomainVersions, type Domain, type DomainVersion } from '../store/domain.ts'
-import { chooseToken, readPin, tokenOption } from './choose-token.ts'
+import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { confirmFingerprint } from './recovery-key.ts'
+import { runTokenJob, type TokenSite } from './token-job.ts'
 
 interface AddOptions {
   readonly config?: string
@@ -32,15 +32,17 @@ export const addTokenCommand = (): Command =>
       const { request, response } = options
       if ((request === undefined) === (response === undefined)) throw new StartError('say --request FILE, or --response FILE once there is a response')
       await withDatabase(config, async pool => {
-        if (request !== undefined) await writeRequest(pool, token, request)
-        else await takeResponse(pool, token, response ?? '')
+        const site = { config, pool, token }
+        if (request !== undefined) await writeRequest(site, request)
+        else await takeResponse(site, response ?? '')
       })
     })
 
 /** Makes the token's transport key, unless it has one, and writes the request. */
-export async function writeRequest(pool: Pool, token: TokenConfig, file: string): Promise<void> {
+export async function writeRequest(site: TokenSite, file: string): Promise<void> {
+  const { pool, token } = site
   const { domain, versions } = await readyDomain(pool)
-  const transport = await runJob<TransportResult>(token, { type: 'transport-key', token: tokenAddress(token), pin: readPin(token), domainId: domain.id.toString('hex') })
+  const transport = await runTokenJob<TransportResult>(site, { type: 'transport-key', domainId: domain.id.toString('hex') })
   const request: DomainRequest = {
     format: 'trent/domain-request/1', domainId: domain.id.toString('hex'), token: { label: token.label, serial: transport.serial },
     spki: transport.spki, oaepHash: transport.oaepHash, versions: versions.map(envelopesOf),
@@ -63,7 +65,8 @@ function writeNew(file: string, content: object): void {
   }
 }
 
-async function takeResponse(pool: Pool, token: TokenConfig, file: string): Promise<void> {
+async function takeResponse(site: TokenSite, file: string): Promise<void> {
+  const { pool, token } = site
   const { domain, versions } = await readyDomain(pool)
   const response = readResponse(readText(file, '--response'))
   const id = domain.id.toString('hex')
@@ -72,8 +75,8 @@ async function takeResponse(pool: Pool, token: TokenConfig, file: string): Promi
   const missing = versions.filter(({ version }) => !response.envelopes.some(envelope => envelope.version === version))
   if (missing.length > 0) throw new StartError(`--response has no envelope of version ${missing.map(({ version }) => version).join(', ')}: the domain key has a new version since the request`)
   const { row, mac, ciphertext } = newest.canary
-  const added = await runJob<number[]>(token, {
-    type: 'join-domain', token: tokenAddress(token), pin: readPin(token), domainId: id, fingerprint: domain.fingerprint ?? '',
+  const added = await runTokenJob<number[]>(site, {
+    type: 'join-domain', domainId: id, fingerprint: domain.fingerprint ?? '',
     envelopes: versions.flatMap(({ version }) => response.envelopes.filter(envelope => envelope.version === version)),
     canary: { row: row.toString('base64'), mac: mac.toString('base64'), ciphertext: ciphertext.toString('base64') },
   })

@@ -1,21 +1,21 @@
 // `trent hsm rewrap` and `trent hsm retire-version`: a new version of the domain key, every wrapped key under it, and the end of the old one.
 // It can be cut off and run again at any point: what is under the new version stays there, and both versions serve until the old one is retired.
 import { Option, type Command } from 'commander'
-import type { Config, TokenConfig } from '../config.ts'
+import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { runJob, tokenAddress } from '../hsm/agent-process.ts'
 import type { DomainState, NextDomainKey, SealedRow } from '../hsm/agent/control.ts'
 import { readResponse, type DomainResponse } from '../hsm/reseal.ts'
 import { decodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import { alone, type Pool } from '../store/database.ts'
 import { insertDomainVersion, listServiceKeys, sealPurpose, type DomainVersion } from '../store/domain.ts'
 import { countByVersion, deleteDomainVersion, materialsUnder, replaceMaterial, replaceServiceKey } from '../store/rewrap.ts'
-import { chooseToken, readPin, tokenOption } from './choose-token.ts'
+import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { readText, readyDomain, writeRequest } from './hsm-add-token.ts'
 import { Progress } from './progress.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
 import { ask } from './terminal.ts'
+import { runTokenJob, type TokenSite } from './token-job.ts'
 
 interface RewrapOptions extends RecoveryOptions {
   readonly config?: string
@@ -38,7 +38,7 @@ export const rewrapCommand = (): Command =>
       if ((request === undefined) === (response === undefined)) throw new StartError('say --request FILE, or --response FILE once there is a response')
       await withDatabase(config, async pool => {
         if (request !== undefined) {
-          await writeRequest(pool, token, request)
+          await writeRequest({ config, pool, token }, request)
           return
         }
         const given = readResponse(readText(response ?? '', '--response'))
@@ -56,16 +56,13 @@ function batchOf(text: string): number {
   return batch
 }
 
-interface Rewrap {
-  readonly config: Config
-  readonly token: TokenConfig
-  readonly pool: Pool
+interface Rewrap extends TokenSite {
   readonly response: DomainResponse
   readonly batch: number
 }
 
 async function rewrapAll(rewrap: Rewrap, options: RecoveryOptions): Promise<void> {
-  const { token, pool, response, batch, config } = rewrap
+  const { pool, response, batch, config } = rewrap
   const { domain, versions } = await readyDomain(pool)
   const id = domain.id.toString('hex')
   if (response.domainId !== id) throw new StartError(`--response is of domain ${response.domainId}, the database's is ${id}`)
@@ -73,27 +70,27 @@ async function rewrapAll(rewrap: Rewrap, options: RecoveryOptions): Promise<void
   if (newest === undefined) throw new StartError('the database has no domain yet: run `trent hsm init`')
   const waiting = (await countByVersion(pool)).filter(({ version }) => version < newest.version)
   const to = waiting.length > 0 || versions.length > 1 ? newest.version : await nextVersion(rewrap, id, versions, options)
-  await requireVersion(config, id, to)
+  await requireVersion(config, pool, id, to)
   const counted = (await countByVersion(pool)).filter(({ version }) => version < to)
   const progress = new Progress(`rewrapped under version ${to}`, counted.reduce((sum, { count }) => sum + count, 0))
   for (const { version } of counted) await moveMaterials(rewrap, { id, from: version, to, batch }, progress)
   progress.end()
   await moveServiceKeys(rewrap, id, to)
-  await runJob(token, { type: 'remove-transport-key', token: tokenAddress(token), pin: readPin(token), domainId: id })
+  await runTokenJob(rewrap, { type: 'remove-transport-key', domainId: id })
   console.log(`Every key is under version ${to} of the domain key. Restart each host's Trent, so that new keys are made under it too; then \`trent hsm retire-version\` ends the old one.`)
 }
 
 /** Makes it on the token and tells the database. Nothing uses it before every token has it. */
-async function nextVersion({ token, pool }: Rewrap, domainId: string, versions: readonly DomainVersion[], options: RecoveryOptions): Promise<number> {
+async function nextVersion(rewrap: Rewrap, domainId: string, versions: readonly DomainVersion[], options: RecoveryOptions): Promise<number> {
   const [first] = versions
   if (options.recoveryKey === undefined) throw new StartError('--recovery-key is missing: the new version is wrapped to it as the old one was')
   if (first?.recovery === null || first === undefined) throw new StartError('the domain has no recovery envelope (`--no-recovery`): its keys cannot be moved')
   const recoveryKey = await readRecoveryKey(options.recoveryKey, options)
   const version = (versions.at(-1)?.version ?? 0) + 1
-  const made = await runJob<NextDomainKey>(token, { type: 'next-domain-key', token: tokenAddress(token), pin: readPin(token), domainId, version, recoveryKey })
+  const made = await runTokenJob<NextDomainKey>(rewrap, { type: 'next-domain-key', domainId, version, recoveryKey })
   if (made.recovery.fingerprint !== first.recovery.fingerprint) throw new StartError(`--recovery-key has the fingerprint ${made.recovery.fingerprint}, the domain's integrity key is wrapped to ${first.recovery.fingerprint}: the same recovery key must hold both`)
   const { row, mac, ciphertext } = made.canary
-  await insertDomainVersion(pool, {
+  await insertDomainVersion(rewrap.pool, {
     version,
     // The integrity key stays: see docs/decisions/0023-one-integrity-key-a-domain.md.
     recovery: { fingerprint: made.recovery.fingerprint, domainKey: bytesOf(made.recovery.domainKey), integrityKey: first.recovery.integrityKey },
@@ -103,10 +100,10 @@ async function nextVersion({ token, pool }: Rewrap, domainId: string, versions: 
 }
 
 /** @throws StartError naming the tokens that could not open what is moved */
-async function requireVersion({ hsm }: Config, domainId: string, version: number): Promise<void> {
+async function requireVersion(config: Config, pool: Pool, domainId: string, version: number): Promise<void> {
   const lacking: string[] = []
-  for (const token of hsm.tokens) {
-    const { versions } = await runJob<DomainState>(token, { type: 'domain-state', token: tokenAddress(token), pin: readPin(token), domainId, versions: [version] })
+  for (const token of config.hsm.tokens) {
+    const { versions } = await runTokenJob<DomainState>({ config, pool, token }, { type: 'domain-state', domainId, versions: [version] })
     if (!versions.includes(version)) lacking.push(`'${token.label}'`)
   }
   if (lacking.length > 0) throw new StartError(`version ${version} of the domain key is made, but not yet on ${lacking.join(', ')}: bring it there with \`trent hsm add-token\`, then run this again`)
@@ -136,11 +133,11 @@ async function moveServiceKeys(rewrap: Rewrap, id: string, to: number): Promise<
   }
 }
 
-async function moveRows({ token, response }: Rewrap, { id, from, to }: { id: string; from: number; to: number }, rows: readonly SealedMaterial[]): Promise<SealedMaterial[]> {
-  const envelope = response.envelopes.find(({ version }) => version === from)?.domainKey
+async function moveRows(rewrap: Rewrap, { id, from, to }: { id: string; from: number; to: number }, rows: readonly SealedMaterial[]): Promise<SealedMaterial[]> {
+  const envelope = rewrap.response.envelopes.find(({ version }) => version === from)?.domainKey
   if (envelope === undefined) throw new StartError(`--response has no envelope of version ${from}: make a new request`)
-  const moved = await runJob<SealedRow[]>(token, {
-    type: 'rewrap', token: tokenAddress(token), pin: readPin(token), domainId: id, from, to, envelope,
+  const moved = await runTokenJob<SealedRow[]>(rewrap, {
+    type: 'rewrap', domainId: id, from, to, envelope,
     rows: rows.map(({ row, mac }) => ({ row: row.toString('base64'), mac: mac.toString('base64') })),
   })
   return moved.map(({ row, mac }) => ({ row: bytesOf(row), mac: bytesOf(mac) }))
@@ -171,7 +168,7 @@ async function retire(config: Config, pool: Pool, version: number, confirmed: st
   // The database last: a run that is cut off finds the version there and goes on.
   const removed: string[] = []
   for (const token of config.hsm.tokens) {
-    const done = await runJob<boolean>(token, { type: 'retire-version', token: tokenAddress(token), pin: readPin(token), domainId: domain.id.toString('hex'), version, newest })
+    const done = await runTokenJob<boolean>({ config, pool, token }, { type: 'retire-version', domainId: domain.id.toString('hex'), version, newest })
     if (done) removed.push(token.label)
   }
   if (!(await deleteDomainVersion(pool, version))) throw new StartError(`version ${version} is destroyed on ${removed.join(', ')}, but a key was made under it meanwhile: it is lost`)

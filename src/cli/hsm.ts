@@ -2,24 +2,27 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
 import { Command as Group } from 'commander'
-import { readSecretFile, type TokenConfig } from '../config.ts'
+import { readSecretFile } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { DomainResult, TokenObject } from '../hsm/agent/control.ts'
 import { runJob, tokenAddress } from '../hsm/agent-process.ts'
-import { alone, transaction, type Pool } from '../store/database.ts'
+import { alone, transaction } from '../store/database.ts'
 import { confirmDomain, findDomain, insertDomain, insertDomainVersion, insertServiceKey, sealPurpose } from '../store/domain.ts'
-import { chooseToken, readPin, tokenOption } from './choose-token.ts'
+import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
 import { addTokenCommand, resealCommand } from './hsm-add-token.ts'
 import { retireVersionCommand, rewrapCommand } from './hsm-rewrap.ts'
 import { drainCommand, statusCommand, undrainCommand } from './hsm-status.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
+import { runTokenJob, type TokenSite } from './token-job.ts'
+import { readPin } from './token-logins.ts'
+import { unlatchCommand } from './unlatch.ts'
 
 export const hsmCommand = (): Command =>
   new Group('hsm').description('The token and its domain').addCommand(initTokenCommand()).addCommand(initCommand()).addCommand(objectsCommand())
     .addCommand(addTokenCommand()).addCommand(resealCommand()).addCommand(rewrapCommand()).addCommand(retireVersionCommand())
-    .addCommand(statusCommand()).addCommand(drainCommand()).addCommand(undrainCommand())
+    .addCommand(statusCommand()).addCommand(drainCommand()).addCommand(undrainCommand()).addCommand(unlatchCommand())
 
 const initTokenCommand = (): Command =>
   configured('init-token', 'Initialise an empty token and set its user PIN (software tokens; hardware has tools of its own)')
@@ -51,7 +54,7 @@ const initCommand = (): Command =>
       await withDatabase(config, async pool => {
         // Two runs at once would remove each other's keys from the token, and one of them would then be declared ready.
         const done = await alone(pool, 'trent hsm init', async () => {
-          await initDomain(chooseToken(config, options.token), pool, recovery)
+          await initDomain({ config, pool, token: chooseToken(config, options.token) }, recovery)
           return true
         })
         if (done !== true) throw new StartError('another `trent hsm init` is at work on this database')
@@ -66,14 +69,15 @@ async function recoveryKey(options: InitOptions): Promise<string | null> {
 }
 
 /** The database knows of the domain before the token does: a run that was cut off is found and done again under the same id. */
-async function initDomain(token: TokenConfig, pool: Pool, recovery: string | null): Promise<void> {
-  const pin = readPin(token)
+async function initDomain(site: TokenSite, recovery: string | null): Promise<void> {
+  const { pool, token } = site
+  readPin(token)
   const fresh = Buffer.from(randomUUID().replaceAll('-', ''), 'hex')
   await insertDomain(pool, fresh)
   const domain = await findDomain(pool)
   if (domain === undefined) throw new StartError('the domain was removed while it was being made')
   if (domain.state === 'ready') throw new ExitCode(alreadyDone, 'already initialised: this database has a domain')
-  const result = await runJob<DomainResult>(token, { type: 'init-domain', token: tokenAddress(token), pin, domainId: domain.id.toString('hex'), recoveryKey: recovery })
+  const result = await runTokenJob<DomainResult>(site, { type: 'init-domain', domainId: domain.id.toString('hex'), recoveryKey: recovery })
   const bytes = (base64: string): Buffer => Buffer.from(base64, 'base64')
   await transaction(pool, async tx => {
     await insertDomainVersion(tx, {
@@ -89,8 +93,10 @@ async function initDomain(token: TokenConfig, pool: Pool, recovery: string | nul
 
 const objectsCommand = (): Command =>
   configured('objects', 'List the objects on the token').addOption(tokenOption()).option('--json', 'as JSON').action(async (options: { config?: string; token?: string; json?: true }) => {
-    const token = chooseToken(readConfig(options), options.token)
-    const objects = await runJob<TokenObject[]>(token, { type: 'objects', token: tokenAddress(token), pin: readPin(token) })
+    const config = readConfig(options)
+    const token = chooseToken(config, options.token)
+    // The database knows whether the token may be logged in to.
+    const objects = await withDatabase(config, pool => runTokenJob<TokenObject[]>({ config, pool, token }, { type: 'objects' }))
     if (options.json === true) console.log(JSON.stringify(objects))
     else for (const { class: kind, label, id, extractable, modifiable } of objects) console.log([kind.padEnd(8), id.padEnd(42), label, extractable ? 'EXTRACTABLE' : '', modifiable ? '' : 'unmodifiable'].join('  ').trimEnd())
   })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
+import { isAlive } from '../hsm/place.ts'
 import { HsmPool, poolCanary, type TokenStanding } from '../hsm/pool.ts'
 import type { StartReason, SupervisorOptions } from '../hsm/supervisor.ts'
 import { findDomain, listDomainVersions } from '../store/domain.ts'
@@ -27,6 +28,8 @@ export interface Hooks {
   readonly log: SupervisorOptions['log']
   readonly started: (token: string, reason: StartReason) => void
   readonly changed: (standings: readonly TokenStanding[]) => void
+  /** Whether a token is latched, see token-logins.ts. */
+  readonly latched?: (token: string, isLatched: boolean) => void
 }
 
 /** How long the other tokens may still take once one serves: the start of Trent does not wait for a token that hangs. */
@@ -42,7 +45,8 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
   const hsm = new HsmPool({ tokens: labels, canary: () => Promise.resolve(domain.canary), observe: () => undefined, breaker: () => undefined, failedOver: () => undefined })
   const directory = socketDirectory(config.dataDirectory)
   const tokens: ServedToken[] = config.hsm.tokens.map((token, index) => new ServedToken({
-    config, token, domain, directory: join(directory, String(index)), log: hooks.log, standby: hooks.standby ?? false, started: reason => { hooks.started(token.label, reason) },
+    config, token, domain, directory: join(directory, String(index)), log: hooks.log, standby: hooks.standby ?? false, pool, started: reason => { hooks.started(token.label, reason) },
+    latched: isLatched => { hooks.latched?.(token.label, isLatched) },
     changed: () => {
       hsm.setTokens(standings())
       hooks.changed(standings())
@@ -118,13 +122,4 @@ function socketDirectory(dataDirectory: string): string {
   rmSync(own, { recursive: true, force: true })
   mkdirSync(own, { mode: 0o700 })
   return own
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
-  }
 }

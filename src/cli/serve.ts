@@ -54,6 +54,7 @@ async function servePrimary(config: Config): Promise<void> {
         for (const { token, address } of standings) metrics.hsm.up(token, address !== null)
         fleet.setTokens(standings)
       },
+      latched: (token, isLatched) => { metrics.hsm.pinLatched(token, isLatched) },
     })
     for (const { label, ready } of domain.tokens) {
       if (ready === undefined) continue

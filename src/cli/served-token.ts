@@ -7,8 +7,9 @@ import { StartError } from '../errors.ts'
 import type { AgentReady } from '../hsm/agent/control.ts'
 import { HsmClient, type AgentAddress } from '../hsm/client.ts'
 import type { PoolCanary } from '../hsm/pool.ts'
+import type { Pool } from '../store/database.ts'
 import { AgentSupervisor, hasStandby, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
-import { readPin } from './choose-token.ts'
+import { readPin, TokenLogins } from './token-logins.ts'
 
 export interface ServedDomain {
   /** 32 hex digits. */
@@ -29,6 +30,9 @@ export interface ServedTokenOptions {
   /** Whether an agent stands by, should the token's kind allow it. */
   readonly standby: boolean
   readonly started: (reason: StartReason) => void
+  /** Whether the token is latched, see token-logins.ts. */
+  readonly latched: (isLatched: boolean) => void
+  readonly pool: Pool
   /** `address`, `ready` or `outside` are others than before. */
   readonly changed: () => void
 }
@@ -41,6 +45,7 @@ const againMostMilliseconds = 60_000
 
 export class ServedToken {
   readonly #options: ServedTokenOptions
+  readonly #logins: TokenLogins
   #supervisor: AgentSupervisor | undefined
   #admitted = false
   #ready: AgentReady | undefined
@@ -53,6 +58,8 @@ export class ServedToken {
 
   constructor(options: ServedTokenOptions) {
     this.#options = options
+    const { config, token, pool, log, latched } = options
+    this.#logins = new TokenLogins({ token, pool, dataDirectory: config.dataDirectory, log, latched })
   }
 
   get label(): string {
@@ -108,9 +115,11 @@ export class ServedToken {
   /** @throws StartError with one sentence when the token does not serve */
   async open(): Promise<void> {
     const { config, token, domain, directory, log, standby, started, changed } = this.#options
+    // Read again at each login: an operator corrects the file while Trent runs.
+    readPin(token)
     const sockets = join(directory, String(++this.#opened))
     const supervisor = new AgentSupervisor({
-      token, pin: readPin(token), domain: { id: domain.id, version: domain.version }, directory: sockets, log, started,
+      token, logins: this.#logins, domain: { id: domain.id, version: domain.version }, directory: sockets, log, started,
       standby: standby && hasStandby(token),
       changed: () => { if (this.#admitted) changed() },
     })
@@ -150,6 +159,7 @@ export class ServedToken {
     clearTimeout(this.#retry)
     clearTimeout(this.#leave)
     await this.#supervisor?.stop()
+    await this.#logins.close()
   }
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { LineReader, type FromAgent, type Job, type ToAgent, type TokenAddress } from './agent/control.ts'
+import { attendLogin, type Logins } from './login.ts'
 
 /** What runs as the agent. */
 export interface AgentProgram {
@@ -20,10 +21,11 @@ export interface AgentProcess {
 }
 
 /**
- * The agent's environment is the token's own settings and nothing of ours: no database URL, no credentials.
+ * The agent's environment is the token's own settings and nothing of ours: no database URL, no credentials. It gets the PIN from `logins`, and
+ * none without.
  * @throws Error when the system has no memory or file descriptors left for it; for other causes the child emits 'error' and no 'exit'
  */
-export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => void, program = usualProgram): AgentProcess {
+export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => void, logins?: Logins, program = usualProgram): AgentProcess {
   const child = spawn(program.node, [program.entry], {
     argv0: `trent: hsm-agent ${token.label}`,
     env: { PATH: '/usr/local/bin:/usr/bin:/bin', ...token.env },
@@ -32,16 +34,18 @@ export function spawnAgent(token: TokenConfig, hear: (message: FromAgent) => voi
   })
   const control = controlOf(child)
   const reader = new LineReader()
+  const send = (message: ToAgent): void => { control.write(`${JSON.stringify(message)}\n`) }
+  const attended = attendLogin({ child, send }, logins, hear)
   control.on('data', (chunk: Buffer) => {
     for (const line of reader.push(chunk)) {
       const message = parseMessage(line)
       if (message === undefined) killChild(child)
-      else hear(message)
+      else attended(message)
     }
   })
   control.on('error', () => { killChild(child) })
   child.stdin?.on('error', () => undefined)
-  return { child, send: message => { control.write(`${JSON.stringify(message)}\n`) } }
+  return { child, send }
 }
 
 /** SIGKILL. A child that was never spawned has no process id, and Node would signal process 0 for it: the whole group of its own process. */
@@ -76,17 +80,20 @@ export const tokenAddress = (token: TokenConfig): TokenAddress => ({
 const jobLimitMilliseconds = 120_000
 
 /** Runs one job in an agent process of its own. @throws StartError with the agent's sentence */
-export function runJob<Result>(token: TokenConfig, job: Job): Promise<Result> {
+export function runJob<Result>(token: TokenConfig, job: Job, logins?: Logins): Promise<Result> {
   return new Promise((resolve, reject) => {
+    /** The command ends with its job: not before it is noted how the login went. */
+    const noted = (end: () => void): void => { void (logins?.settled() ?? Promise.resolve()).then(end) }
     const agent = spawnAgent(token, message => {
-      if (message.type === 'done') resolve(message.result as Result)
-      else if (message.type === 'fatal') reject(new StartError(message.message))
-    })
+      if (message.type === 'done') noted(() => { resolve(message.result as Result) })
+      else if (message.type === 'fatal') noted(() => { reject(new StartError(message.message)) })
+    }, logins)
     const limit = setTimeout(() => { killChild(agent.child) }, jobLimitMilliseconds)
     agent.child.on('error', reject)
-    agent.child.on('exit', (code, signal) => {
+    // Not at its exit: its answer may be read after it.
+    agent.child.on('close', (code, signal) => {
       clearTimeout(limit)
-      reject(new StartError(`the hsm-agent for token '${token.label}' ended without an answer (${signal ?? `exit ${code}`})`))
+      noted(() => { reject(new StartError(`the hsm-agent for token '${token.label}' ended without an answer (${signal ?? `exit ${code}`})`)) })
     })
     agent.send(job)
   })

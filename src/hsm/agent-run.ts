@@ -1,4 +1,4 @@
-// One hsm-agent process from its spawn to its end: hands it the PIN, watches over it, and says when it serves, when it had better not
+// One hsm-agent process from its spawn to its end: sees to its login, watches over it, and says when it serves, when it had better not
 // any more, and when it is gone. What is done about that is the supervisor's.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import type { AgentReady, AgentUse, FatalCode, FromAgent, KeyLimits } from './ag
 import type { Deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
 import { laneSizes } from './lane.ts'
+import type { Logins } from './login.ts'
 
 /** Why an agent is to be replaced: the first three cannot serve on, the others can until their successor does. */
 export type Unfit = 'overrun' | 'silent' | 'sick' | 'recycle' | 'asked'
@@ -16,7 +17,7 @@ const canServeOn = (why: Unfit): boolean => why === 'recycle' || why === 'asked'
 
 export interface RunOptions {
   readonly token: TokenConfig
-  readonly pin: string
+  readonly logins: Logins
   readonly domain: { readonly id: string; readonly version: number }
   readonly directory: string
   readonly generation: number
@@ -81,10 +82,10 @@ export class AgentRun {
 
   /** Spawns the process. Not in the constructor: it may end before this returns. */
   begin(): void {
-    const { token, pin, domain, limits, spawn = spawnAgent } = this.#options
+    const { token, logins, domain, limits, spawn = spawnAgent } = this.#options
     this.#removeSockets()
     try {
-      this.#agent = spawn(token, message => { this.#hear(message) })
+      this.#agent = spawn(token, message => { this.#hear(message) }, logins)
     } catch (thrown) {
       this.#neverBegan(thrown)
       return
@@ -93,7 +94,7 @@ export class AgentRun {
     this.#listen(limits.start)
     child.on('error', error => { if (child.pid === undefined) this.#neverBegan(error) })
     child.on('exit', (code, signal) => { this.#end(signal ?? `exit ${code}`) })
-    this.#agent.send({ type: 'start', token: tokenAddress(token), pin, domain, sockets: this.#sockets, deadlines: limits.deadlines, keys: limits.keys })
+    this.#agent.send({ type: 'start', token: tokenAddress(token), domain, sockets: this.#sockets, deadlines: limits.deadlines, keys: limits.keys })
   }
 
   kill(): void {

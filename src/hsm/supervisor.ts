@@ -13,7 +13,7 @@ import type { AgentAddress } from './client.ts'
 /** Why an agent was started: the first; the first that stands by, or one for another that died standing by; or what befell the one that served. */
 export type StartReason = 'first' | 'standby' | 'exit' | Unfit
 
-export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'pin' | 'domain' | 'log' | 'spawn'> {
+export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'logins' | 'domain' | 'log' | 'spawn'> {
   /** A directory of mode 0700 with a short path: a unix socket's path has at most 107 bytes. */
   readonly directory: string
   /** Whether a second agent is kept that is ready to serve, see hasStandby. */
@@ -39,7 +39,7 @@ export const usualLimits: Omit<SupervisorLimits, 'recycle'> = {
   drain: { inPeace: 12_000, inHaste: 250, atEnd: 1_000 },
 }
 
-/** What a new attempt may make worse: another try of the PIN may lock the token. A domain that is not seen may be of an HSM that syncs. */
+/** A token that is latched is left alone until it is not. A domain that is not seen may be of an HSM that syncs. */
 const final: ReadonlySet<FatalCode> = new Set<FatalCode>(['pin'])
 
 /** As hsm.tokens.standby says, or as the token's profile does: some HSMs count logins and sessions. */
@@ -97,8 +97,8 @@ export class AgentSupervisor {
   }
 
   #start(reason: StartReason): void {
-    const { token, pin, domain, directory, log, spawn } = this.#options
-    const run = new AgentRun({ token, pin, domain, directory, log, limits: this.#limits, generation: ++this.#generation, ...(spawn === undefined ? {} : { spawn }) }, {
+    const { token, logins, domain, directory, log, spawn } = this.#options
+    const run = new AgentRun({ token, logins, domain, directory, log, limits: this.#limits, generation: ++this.#generation, ...(spawn === undefined ? {} : { spawn }) }, {
       fatal: (_run, sentence) => { this.#failFirst(sentence) },
       ready: (ready, message) => { this.#ready(ready, message) },
       unfit: (unfit, why) => { this.#unfit(unfit, why) },
@@ -200,8 +200,14 @@ export class AgentSupervisor {
       this.#timer = undefined
       // Looked at when the time has come: why it ended may be read after its end.
       this.#givenUp = failed?.fatal !== undefined && final.has(failed.fatal)
-      if (!this.#givenUp && this.#isMissing) this.#start(reason)
+      if (this.#givenUp) void this.#options.logins.reopened().then(() => { this.#reopen(reason) })
+      else if (this.#isMissing) this.#start(reason)
     }, delay)
+  }
+
+  #reopen(reason: StartReason): void {
+    this.#givenUp = false
+    this.#fill(reason)
   }
 
   get #isMissing(): boolean {

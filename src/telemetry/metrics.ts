@@ -132,6 +132,7 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const errors = declare.counter('hsm_function_errors_total', 'PKCS#11 calls that did not return CKR_OK.', ['token', 'function', 'ckr'])
   const queue = declare.histogram('hsm_queue_seconds', 'Time that a frame waits in the agent for a session.', functionBuckets, ['token'])
   const up = declare.gauge('hsm_up', 'Whether the token answers (1) or not (0).', 'max', ['token'])
+  const latched = declare.gauge('hsm_pin_latched', 'Whether the token is latched after a refused PIN (1): no hsm-agent logs in to it before trent hsm unlatch.', 'max', ['token'])
   const starts = declare.counter('hsm_agent_starts_total', 'Starts of an hsm-agent, by why one was needed.', ['token', 'reason'])
   const breaker = declare.gauge('hsm_breaker_open', 'Whether a gateway process sends no calls to the token (1: open, 0.5: half-open, 0: closed), worst process.', 'max', ['token'])
   const failedOver = declare.counter('hsm_failovers_total', 'Calls that failed on this token and went to another.', ['token'])
@@ -146,6 +147,7 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
       errors.inc({ token: token(label), function: name(fn), ckr: returnValueLabel(ckr) }),
     queued: (label: string, seconds: number) => wait(label).observe(seconds),
     up: (label: string, isUp: boolean) => up.set({ token: token(label) }, isUp ? 1 : 0),
+    pinLatched: (label: string, isLatched: boolean) => latched.set({ token: token(label) }, isLatched ? 1 : 0),
     agentStarted: (label: string, why: AgentStartReason) => starts.inc({ token: token(label), reason: reason(why) }),
     breaker: (label: string, state: keyof typeof breakerValues) => breaker.set({ token: token(label) }, breakerValues[state]),
     failedOver: (label: string) => failedOver.inc({ token: token(label) }),

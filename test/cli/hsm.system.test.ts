@@ -147,7 +147,7 @@ describe('hsm init', () => {
     const fresh = await site('initialised')
     writeFileSync(join(fresh.directory, 'pin'), '99999999')
     expect(await init(fresh, '--no-recovery')).toEqual({
-      ...refusal('hsm.tokens.pinFile: the token \'trent-test\' refuses the PIN (CKR_PIN_INCORRECT); not tried again, since HSMs lock'), stdout: '',
+      ...refusal('hsm.tokens.pinFile: the token \'trent-test\' refuses the PIN (CKR_PIN_INCORRECT); no host tries it again before `trent hsm unlatch`, since HSMs lock'), stdout: '',
     })
   })
 

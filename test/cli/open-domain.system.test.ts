@@ -10,7 +10,7 @@ import { newFolder, softhsmLibrary, tokenConfig, tokenLabel, writeConfig, writeT
 import { cloneDatabase, emptyDatabase, freshDatabase, type TestDatabase } from '../support/postgres.ts'
 import { agentsOf, poke } from '../support/token.ts'
 
-const wrongPin = 'hsm.tokens.pinFile: the token \'trent-test\' refuses the PIN (CKR_PIN_INCORRECT); not tried again, since HSMs lock'
+const wrongPin = 'hsm.tokens.pinFile: the token \'trent-test\' refuses the PIN (CKR_PIN_INCORRECT); no host tries it again before `trent hsm unlatch`, since HSMs lock'
 
 interface Site {
   readonly directory: string

@@ -9,7 +9,7 @@ import { runJob, spawnAgent } from '../../src/hsm/agent-process.ts'
 import type { FromAgent } from '../../src/hsm/agent/control.ts'
 import { newFolder } from '../support/installation.ts'
 
-const token = { label: 'fake', serial: undefined, library: '/none.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false }
+const token = { label: 'fake', serial: undefined, library: '/none.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false, pinVersion: 1 }
 let directory: string
 beforeAll(async () => { directory = await newFolder('agent') })
 afterAll(() => rm(directory, { recursive: true, force: true }))
@@ -23,14 +23,14 @@ it.each([
   const printed = JSON.stringify(`{"type":"alive"}\n${line}\n`)
   await writeFile(entry, `require('node:fs').writeSync(3, ${printed})\nsetInterval(() => undefined, 1000)\n`)
   const heard: FromAgent[] = []
-  const agent = spawnAgent(token, message => { heard.push(message) }, { node: process.execPath, entry })
+  const agent = spawnAgent(token, message => { heard.push(message) }, undefined, { node: process.execPath, entry })
   expect(await once(agent.child, 'exit')).toEqual([null, 'SIGKILL'])
   expect(heard).toEqual([{ type: 'alive' }])
 })
 
 it('an agent whose program is gone is told by an error and has no process id', async () => {
-  const agent = spawnAgent(token, () => undefined, { node: join(directory, 'gone'), entry: 'main.js' })
-  agent.send({ type: 'objects', token: { label: 'fake', library: '/none.so', profile: 'softhsm' }, pin: '1234' })
+  const agent = spawnAgent(token, () => undefined, undefined, { node: join(directory, 'gone'), entry: 'main.js' })
+  agent.send({ type: 'objects', token: { label: 'fake', library: '/none.so', profile: 'softhsm' } })
   const [error] = await once(agent.child, 'error') as [NodeJS.ErrnoException]
   expect(error.code).toBe('ENOENT')
   expect(agent.child.pid).toBe(undefined)
@@ -52,6 +52,6 @@ it('a process without a file descriptor left gets an error from spawnAgent, and 
 })
 
 it('a job ends with a sentence when its agent ends without an answer', async () => {
-  const job = { type: 'objects', token: { label: 'fake', library: '/none.so', profile: 'softhsm' }, pin: '1234' } as const
+  const job = { type: 'objects', token: { label: 'fake', library: '/none.so', profile: 'softhsm' } } as const
   await expect(runJob({ ...token, env: { NODE_OPTIONS: '--no-such-option' } }, job)).rejects.toThrow(/^the hsm-agent for token 'fake' ended without an answer \(exit \d+\)$/)
 })

@@ -48,7 +48,7 @@ describe('a queue before workers that do not come to it', () => {
     lane.use([path], 1)
     await until('a connection', () => lane.isOpen)
     let overdue = 0
-    const waiter = { settled: false, overdue: () => { overdue++ } }
+    const waiter = { settled: false, left: () => undefined, overdue: () => { overdue++ } }
     const call = { verb: 'random' as const, fields: [], alone: false, answered: () => undefined }
     for (let i = 0; i <= outstandingLimits[name]; i++) expect(lane.send(call, waiter, 1_000)).toBe(true)
     return { overdue: () => overdue, waiting: waiter }

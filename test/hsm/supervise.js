@@ -2,7 +2,11 @@
 // options as JSON.
 import { AgentSupervisor } from '../../dist/hsm/supervisor.js'
 
-const options = JSON.parse(process.argv[2])
-const supervisor = new AgentSupervisor({ ...options, changed: () => undefined, started: () => undefined, log: (...said) => console.error(...said) })
+const { pin, ...options } = JSON.parse(process.argv[2])
+const logins = {
+  ask: async () => ({ pin, inSpiteOf: 'usual', deadline: performance.now() + 30_000, end: async () => undefined }),
+  settled: async () => undefined,
+}
+const supervisor = new AgentSupervisor({ ...options, logins, changed: () => undefined, started: () => undefined, log: (...said) => console.error(...said) })
 await supervisor.start()
 console.log('serving')

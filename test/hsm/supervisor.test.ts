@@ -6,7 +6,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { AgentProcess } from '../../src/hsm/agent-process.ts'
 import type { AgentReady, FatalCode, FromAgent, ToAgent } from '../../src/hsm/agent/control.ts'
 import { callLimit } from '../../src/hsm/client.ts'
+import * as login from '../../src/hsm/login.ts'
 import { AgentSupervisor, usualLimits, type StartReason, type SupervisorOptions } from '../../src/hsm/supervisor.ts'
+import { freeLogins } from '../support/logins.ts'
 
 /** Milliseconds for the end of an agent, the start of another and the call itself, on a busy machine. */
 const replacement = 2_000
@@ -22,7 +24,7 @@ it.each([
 
 describe('an agent that is replaced', () => {
   const ready: AgentReady = { type: 'ready', serial: '1', model: 'm', library: 'l', fingerprint: 'f', templateEnforced: true, workers: { hot: 2, slow: 1 } }
-  const token = { label: 'fake', serial: undefined, library: '/l.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false }
+  const token = { label: 'fake', serial: undefined, library: '/l.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false, pinVersion: 1 }
 
   /** An agent that is played by the test: it has a process id once it runs. */
   class PlayedAgent {
@@ -80,7 +82,7 @@ describe('an agent that is replaced', () => {
     causes = []
     started = []
     supervisor = new AgentSupervisor({
-      token, pin: '1234', domain: { id: '00', version: 1 }, directory, started: reason => { started.push(reason) },
+      token, logins: freeLogins('1234', login), domain: { id: '00', version: 1 }, directory, started: reason => { started.push(reason) },
       changed: address => { addresses.push(address?.generation ?? null) },
       log: (_level, message) => { logged.push(message) },
       spawn: (_token, hear) => {

@@ -1,5 +1,6 @@
 -- 0001-first
 -- 0002-invocations
+-- 0003-pin-latches
 
 CREATE TABLE access_keys
   id text NOT NULL
@@ -163,6 +164,30 @@ CREATE TABLE migrations
   name character varying(255) NOT NULL
   run_on timestamp without time zone NOT NULL
   CONSTRAINT migrations_pkey PRIMARY KEY (id)
+
+CREATE TABLE pin_latches
+  serial text NOT NULL
+  version integer NOT NULL
+  label text NOT NULL
+  state text NOT NULL
+  permit text NOT NULL DEFAULT 'usual'::text
+  attempt uuid NOT NULL
+  host text NOT NULL
+  place text NOT NULL
+  processes integer[] NOT NULL
+  since timestamp with time zone NOT NULL
+  until timestamp with time zone
+  reason text
+  unresolved integer NOT NULL DEFAULT 0
+  good_at timestamp with time zone
+  cleared_at timestamp with time zone
+  CONSTRAINT pin_latches_check CHECK (((state = 'attempting'::text) = (until IS NOT NULL)))
+  CONSTRAINT pin_latches_check1 CHECK (((state = 'latched'::text) = (reason IS NOT NULL)))
+  CONSTRAINT pin_latches_permit_check CHECK ((permit = ANY (ARRAY['usual'::text, 'count-low'::text, 'final-try'::text])))
+  CONSTRAINT pin_latches_serial_check CHECK ((length(serial) <= 16))
+  CONSTRAINT pin_latches_state_check CHECK ((state = ANY (ARRAY['attempting'::text, 'good'::text, 'latched'::text, 'permitted'::text])))
+  CONSTRAINT pin_latches_version_check CHECK ((version > 0))
+  CONSTRAINT pin_latches_pkey PRIMARY KEY (serial, version)
 
 CREATE TABLE service_keys
   purpose text NOT NULL

@@ -104,7 +104,7 @@ export async function writeConfig(directory: string, databaseUrl: string, change
 
 export const tokenConfig = (directory: string) => ({
   label: tokenLabel, library: softhsmLibrary, profile: 'softhsm', pinFile: join(directory, 'pin'),
-  env: { SOFTHSM2_CONF: join(directory, 'softhsm2.conf') }, workers: 2,
+  env: { SOFTHSM2_CONF: join(directory, 'softhsm2.conf') }, workers: 2, pinVersion: 1,
   // One agent, so that a test knows whom it kills; tests of the standby switch it on.
   standby: false,
 })

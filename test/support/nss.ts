@@ -9,7 +9,7 @@ export const softoknLibrary = libraries.find(existsSync) ?? '/usr/lib/x86_64-lin
 
 /** For `hsm.tokens`. NSS names its token itself. */
 export const nssConfig = (directory: string) => ({
-  label: 'NSS Certificate DB', library: softoknLibrary, profile: 'nss', pinFile: join(directory, 'pin'), env: {}, workers: 2, standby: false,
+  label: 'NSS Certificate DB', library: softoknLibrary, profile: 'nss', pinFile: join(directory, 'pin'), env: {}, workers: 2, standby: false, pinVersion: 1,
   // The last space is NSS's syntax: flags have no value.
   libraryParameters: `configdir='sql:${join(directory, 'nss')}' certPrefix='' keyPrefix='' secmod='secmod.db' flags= `,
 })

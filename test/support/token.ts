@@ -12,9 +12,11 @@ import type { TokenConfig } from '../../src/config.ts'
 import type { AgentReady } from '../../src/hsm/agent/control.ts'
 import { HsmClient, type AgentAddress } from '../../src/hsm/client.ts'
 import type { MaterialPlan } from '../../src/hsm/hsm.ts'
+import type * as loginModule from '../../src/hsm/login.ts'
 import type * as supervisorModule from '../../src/hsm/supervisor.ts'
 import type { AgentSupervisor, StartReason, SupervisorOptions } from '../../src/hsm/supervisor.ts'
 import type { SealedMaterial } from '../../src/keys/material.ts'
+import { freeLogins } from './logins.ts'
 import { newFolder, pin, tokenConfig, writeTokenFiles } from './installation.ts'
 import { cloneDatabase } from './postgres.ts'
 
@@ -46,6 +48,7 @@ export interface TestToken {
 export async function openToken(changes: Partial<SupervisorOptions> = {}, given?: StoredDomain): Promise<TestToken> {
   // From dist/, since the agent's entry lies beside it; only types come from src/.
   const { AgentSupervisor: Supervisor } = await import(pathToFileURL(join(dist, 'hsm/supervisor.js')).href) as typeof supervisorModule
+  const login = await import(pathToFileURL(join(dist, 'hsm/login.js')).href) as typeof loginModule
   const directory = await newFolder('token')
   await writeTokenFiles(directory, inject('installation').directory)
   const domain = given ?? await installedDomain()
@@ -54,7 +57,7 @@ export async function openToken(changes: Partial<SupervisorOptions> = {}, given?
   const starts: StartReason[] = []
   const logged: string[] = []
   const supervisor = new Supervisor({
-    token: config, pin, domain, directory: join(directory, 'run'),
+    token: config, logins: freeLogins(pin, login), domain, directory: join(directory, 'run'),
     changed: (address: AgentAddress | null) => { client.setAgent(address) },
     started: reason => { starts.push(reason) },
     log: (_level, message) => { logged.push(message) },

@@ -1,6 +1,7 @@
-// What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, never
-// in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
+// What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, when a login is
+// permitted, never in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
 import { StringDecoder } from 'node:string_decoder'
+import type { PinState } from './pin-state.ts'
 import type { Deadlines } from './watch.ts'
 
 export interface TokenAddress {
@@ -14,7 +15,6 @@ export interface TokenAddress {
 export interface StartMessage {
   readonly type: 'start'
   readonly token: TokenAddress
-  readonly pin: string
   readonly domain: { readonly id: string; readonly version: number }
   /** One path a worker: its unix socket. The agent starts fewer where the token gives it no session for each, see worker-sessions.ts. */
   readonly sockets: { readonly hot: readonly string[]; readonly slow: readonly string[] }
@@ -32,12 +32,14 @@ export interface KeyLimits {
 /** Unhurried jobs that end the process: set-up and inspection. */
 export type Job =
   | { readonly type: 'init-token'; readonly token: TokenAddress; readonly soPin: string; readonly pin: string }
-  | { readonly type: 'init-domain'; readonly token: TokenAddress; readonly pin: string; readonly domainId: string; readonly recoveryKey: string | null }
-  | { readonly type: 'objects'; readonly token: TokenAddress; readonly pin: string }
+  | { readonly type: 'init-domain'; readonly token: TokenAddress; readonly domainId: string; readonly recoveryKey: string | null }
+  | { readonly type: 'objects'; readonly token: TokenAddress }
+  /** Without a login. */
+  | { readonly type: 'token'; readonly token: TokenAddress }
   | DomainJob
 
 /** Jobs on a domain that exists. Buffers are base64, the domain's id is hex. */
-export type DomainJob = { readonly token: TokenAddress; readonly pin: string; readonly domainId: string } & (
+export type DomainJob = { readonly token: TokenAddress; readonly domainId: string } & (
   | { readonly type: 'transport-key' }
   | { readonly type: 'join-domain'; readonly fingerprint: string; readonly envelopes: readonly DomainEnvelope[]; readonly canary: CanaryGiven }
   | { readonly type: 'domain-state'; readonly versions: readonly number[] }
@@ -84,11 +86,34 @@ export interface NextDomainKey {
   readonly canary: CanaryGiven
 }
 
+/** The answer to `found`: log in with this PIN, unless the token says worse of it than `inSpiteOf`. */
+export interface PinMessage {
+  readonly type: 'pin'
+  readonly pin: string
+  readonly inSpiteOf: PinState
+}
+
 export type ToAgent =
   | StartMessage
   | Job
+  | PinMessage
   /** Clients are told of a successor: serve who is still there, at most so long, then log out and end. */
   | { readonly type: 'drain'; readonly milliseconds: number }
+
+/** The token before its login. */
+export interface TokenFound {
+  readonly serial: string
+  readonly pinState: PinState
+  /** Whether 'usual' means that no wrong PIN was given since the last login, or that the token does not tell. */
+  readonly revealsPinState: boolean
+}
+
+/** barred: not tried, for what the token says. failed: with an answer that says nothing of the PIN. `ckr` is the name of the return value. */
+export type LoginOutcome =
+  | { readonly outcome: 'good' }
+  | { readonly outcome: 'barred'; readonly pinState: PinState }
+  | { readonly outcome: 'refused'; readonly ckr: string }
+  | { readonly outcome: 'failed'; readonly ckr: string }
 
 export interface AgentReady {
   readonly type: 'ready'
@@ -114,6 +139,8 @@ export type FatalCode = 'library' | 'token' | 'pin' | 'domain' | 'job' | 'intern
 
 export type FromAgent =
   | AgentReady
+  | ({ readonly type: 'found' } & TokenFound)
+  | ({ readonly type: 'login' } & LoginOutcome)
   | ({ readonly type: 'alive' } & AgentUse)
   | { readonly type: 'overrun'; readonly worker: number; readonly deadlineClass: string }
   /** The token or the login is lost for this process: it is to be replaced. */

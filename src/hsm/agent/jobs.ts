@@ -3,22 +3,28 @@ import type { Handle, PKCS11 } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { initDomain, nextDomainKey } from './ceremony.ts'
 import { ckrName } from './ckr.ts'
-import type { DomainJob, Job, TokenObject } from './control.ts'
+import type { DomainJob, Job, TokenFound, TokenObject } from './control.ts'
 import { uuidBytes } from './domain.ts'
 import { ckrOf } from './fault.ts'
 import { domainState, joinDomain, removeTransportKey, transportKey, type Joining } from './join-domain.ts'
+import { logIn, type LoginDesk } from './login.ts'
+import { pinStateOf } from './pin-state.ts'
 import { retireVersion, rewrap } from './rewrap.ts'
-import { Fatal, findToken, initializedTokens, loadLibrary, login, openSession, profileOf } from './token.ts'
+import { Fatal, findToken, initializedTokens, loadLibrary, openSession, profileOf } from './token.ts'
 
 const objectLimit = 100_000
 const labelBytes = 32
 
 /** @throws Fatal, Fault */
-export function runJob(job: Job): unknown {
+export async function runJob(job: Job, desk: LoginDesk): Promise<unknown> {
   if (job.type === 'init-token') return initToken(job)
   const token = findToken(job.token)
+  if (job.type === 'token') {
+    const { flags } = token.p11.C_GetTokenInfo(token.slot.handle)
+    return { serial: token.serial, pinState: pinStateOf(flags), revealsPinState: token.profile.revealsPinState } satisfies TokenFound
+  }
   const session = openSession(token)
-  login(token, session, job.pin)
+  await logIn(token, session, desk)
   if (job.type === 'objects') return listObjects(session)
   const joining = { session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId) }
   return job.type === 'init-domain' ? initDomain({ ...joining, recoveryKey: job.recoveryKey }) : runDomainJob(joining, job)

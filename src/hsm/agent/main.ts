@@ -1,8 +1,8 @@
-// Entry of the hsm-agent process: one message on the control socket says what it is for.
+// Entry of the hsm-agent process: one message on the control socket says what it is for, a second one brings the PIN.
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { LineReader, type FromAgent, type ToAgent } from './control.ts'
+import { LineReader, type FromAgent, type PinMessage, type ToAgent } from './control.ts'
 import { runJob } from './jobs.ts'
 import { serve, type Serving } from './serve.ts'
 import { Fatal } from './token.ts'
@@ -30,6 +30,8 @@ const reader = new LineReader()
 let serving: Serving | undefined
 let isAsked = false
 let isDraining = false
+let takePin: (message: PinMessage) => void = () => undefined
+const pin = new Promise<PinMessage>(resolve => { takePin = resolve })
 
 control.on('data', chunk => {
   for (const line of reader.push(chunk)) void hear(JSON.parse(line) as ToAgent)
@@ -53,9 +55,10 @@ async function drain(milliseconds: number): Promise<void> {
 
 async function hear(message: ToAgent): Promise<void> {
   try {
-    if (message.type === 'start') serving = await serve(message, tell)
+    if (message.type === 'pin') takePin(message)
+    else if (message.type === 'start') serving = await serve(message, { tell, pin })
     else if (message.type === 'drain') await drain(message.milliseconds)
-    else finish({ type: 'done', result: runJob(message) })
+    else finish({ type: 'done', result: await runJob(message, { tell, pin }) })
   } catch (thrown) {
     if (thrown instanceof Fatal) finish({ type: 'fatal', code: thrown.code, message: thrown.message })
     else finish({ type: 'fatal', code: 'internal', message: thrown instanceof Error ? thrown.message : String(thrown) })

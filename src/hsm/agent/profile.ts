@@ -21,6 +21,11 @@ export interface Profile {
   readonly initialisation: 'token' | 'pin' | 'vendor'
   /** CKR values that mean something else here than in fault-class.ts. */
   readonly faults: ReadonlyMap<number, FaultClass>
+  /**
+   * Whether CKF_USER_PIN_COUNT_LOW is set by every wrong PIN until the next login, for each process to see. PKCS #11 lets a token keep it
+   * always clear: only what was measured, or the vendor's document says, may be true here.
+   */
+  readonly revealsPinState: boolean
   /** How often a start looks for a token, or logs in, that is not there at the first try. */
   readonly bootRetries: number
   /** Whether a second agent is kept logged in: not where logins and sessions are few, or paid for. hsm.tokens.standby says otherwise. */
@@ -50,6 +55,7 @@ const softhsm: Profile = {
   unwrapTemplate: true,
   initialisation: 'token',
   faults: new Map(),
+  revealsPinState: true,
   // C_Login rewrites token.object: processes that start together see no token for a moment.
   bootRetries: 5,
   standby: true,
@@ -67,6 +73,7 @@ const nss: Profile = {
   unwrapTemplate: false,
   initialisation: 'pin',
   faults: new Map(),
+  revealsPinState: false,
   bootRetries: 2,
   standby: true,
   recycle,
@@ -82,6 +89,7 @@ const cloudhsm: Profile = {
   initialisation: 'vendor',
   // How its client says that it is throttled.
   faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
+  revealsPinState: false,
   bootRetries: 2,
   standby: false,
   recycle,
@@ -97,6 +105,7 @@ const luna: Profile = {
   unwrapTemplate: true,
   initialisation: 'vendor',
   faults: new Map(),
+  revealsPinState: false,
   bootRetries: 2,
   standby: false,
   recycle,
@@ -111,6 +120,7 @@ const nshield: Profile = {
   unwrapTemplate: true,
   initialisation: 'vendor',
   faults: new Map(),
+  revealsPinState: false,
   bootRetries: 2,
   standby: false,
   recycle,

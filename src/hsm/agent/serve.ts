@@ -7,8 +7,9 @@ import { domainFingerprint, findDomain, templateEnforced, uuidBytes } from './do
 import { Fault } from './fault.ts'
 import { KeysInUse, type OpenKey } from './keys-in-use.ts'
 import type { Profile } from './profile.ts'
+import { logIn, type LoginDesk } from './login.ts'
 import type { Session } from './session.ts'
-import { findToken, login, openSession } from './token.ts'
+import { findToken, openSession } from './token.ts'
 import { Watch, watchMemory } from './watch.ts'
 import { openWorkerSessions } from './worker-sessions.ts'
 import type { FromWorker, OpenOutcome, WorkerStart } from './worker.ts'
@@ -24,10 +25,11 @@ export interface Serving {
 }
 
 /** Serves until the process is ended. Resolves when every worker listens. @throws Fatal */
-export async function serve(message: StartMessage, tell: (message: FromAgent) => void): Promise<Serving> {
+export async function serve(message: StartMessage, desk: LoginDesk): Promise<Serving> {
+  const { tell } = desk
   const token = findToken(message.token)
   const session = openSession(token)
-  login(token, session, message.pin)
+  await logIn(token, session, desk)
   const domain = findDomain(session, token.profile, uuidBytes(message.domain.id), message.domain.version)
   const enforced = templateEnforced(session, domain)
   const canary = makeSessionCanary(session, token.profile.gcmIv)

@@ -1,13 +1,11 @@
-// Loading the vendor's library, finding the token by label and serial, logging in: the agent's unhurried beginning, through
+// Loading the vendor's library, finding the token by label and serial: the agent's unhurried beginning, through
 // graphene. Only the main thread of an agent comes here: C_Initialize from several threads was measured to break 5 of 30 starts.
 import { existsSync } from 'node:fs'
 import graphene from 'graphene-pk11'
 import type { Module, Slot } from 'graphene-pk11'
 import pkcs11 from 'pkcs11js'
 import type { PKCS11 } from 'pkcs11js'
-import { ckrName } from './ckr.ts'
 import type { FatalCode, TokenAddress } from './control.ts'
-import { ckrOf } from './fault.ts'
 import { profiles, type Profile } from './profile.ts'
 import { Session } from './session.ts'
 import { wait } from './wait.ts'
@@ -82,24 +80,6 @@ export function findToken(address: TokenAddress): OpenToken {
 
 export const openSession = (token: OpenToken): Session =>
   new Session(token.p11, token.p11.C_OpenSession(token.slot.handle, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION))
-
-const pinFaults = new Set([pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE, pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED])
-
-/** Logs in once. A PIN error is never tried again: HSMs lock. @throws Fatal 'pin' */
-export function login(token: OpenToken, session: Session, pin: string): void {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      token.p11.C_Login(session.handle, pkcs11.CKU_USER, pin)
-      return
-    } catch (thrown) {
-      const ckr = ckrOf(thrown)
-      if (ckr === pkcs11.CKR_USER_ALREADY_LOGGED_IN) return
-      if (pinFaults.has(ckr)) throw new Fatal('pin', `hsm.tokens.pinFile: the token '${token.slot.getToken().label.trim()}' refuses the PIN (${ckrName(ckr)}); not tried again, since HSMs lock`)
-      if (attempt >= token.profile.bootRetries) throw new Fatal('token', `the token refuses the login (${ckrName(ckr)})`)
-      wait(20 * (attempt + 1))
-    }
-  }
-}
 
 interface Found {
   readonly slot: Slot
