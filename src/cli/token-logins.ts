@@ -30,7 +30,7 @@ const limits = {
   /** Until everybody may take that agent for dead. */
   dead: 12_000,
   /** For an answer of Postgres, which need not be there once this process has had one. */
-  answer: 1_000,
+  answer: 1_500,
   /** Between two looks at the latch. */
   look: 2_000,
   /** For the logins of others, less than a start of an agent may take. */

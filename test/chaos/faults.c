@@ -10,12 +10,18 @@
      sessions N                       open at once, of this process
      objects N                        made less destroyed, by this process
      iv cloudhsm|luna                 who makes the IV of CKM_AES_GCM
+     flags SET CLEARED                in the flags of each CK_TOKEN_INFO
+     login-dies                       a process ends when the token has seen its C_Login, before it hears the answer
+
+   Each C_Login that comes to the module gets a line "PID USER" in FILE.logins before anything else is done about it.
 
    It is replaced by rename; each call looks at its inode and times, which costs about a microsecond. */
 #define _GNU_SOURCE
 #include "faults.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,8 +44,9 @@ struct fault {
 struct faults {
   struct fault of[function_count];
   long limit[resource_count];
-  int serial;
+  int serial, login_dies;
   enum iv_convention iv;
+  CK_FLAGS flags_set, flags_cleared;
   CK_RV dead_with;
   long long death;
 };
@@ -92,15 +99,17 @@ static int read_fault(struct faults *faults, const char *line) {
 }
 
 static int read_setting(struct faults *faults, const char *line) {
-  char word[16];
+  char word[16] = "";
   if (sscanf(line, "dead %lu %lld", &faults->dead_with, &faults->death) == 2) return 1;
   if (sscanf(line, "sessions %ld", &faults->limit[sessions]) == 1) return 1;
   if (sscanf(line, "objects %ld", &faults->limit[objects]) == 1) return 1;
+  if (sscanf(line, "flags %lu %lu", &faults->flags_set, &faults->flags_cleared) == 2) return 1;
   if (sscanf(line, "iv %15s", word) == 1) {
     faults->iv = strcmp(word, "cloudhsm") == 0 ? iv_cloudhsm : strcmp(word, "luna") == 0 ? iv_luna : iv_by_caller;
     return faults->iv != iv_by_caller;
   }
   if (sscanf(line, "%15s", word) == 1 && strcmp(word, "serial") == 0) return faults->serial = 1;
+  if (strcmp(word, "login-dies") == 0) return faults->login_dies = 1;
   return 0;
 }
 
@@ -144,14 +153,18 @@ static void nap(long microseconds) {
   while (nanosleep(&time, &time) != 0);
 }
 
-/* Says that a call hangs now, for tests that must know before they go on. */
-static void note_hanging(enum function function) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s.hanging", getenv("TRENT_CHAOS_CONTROL"));
-  FILE *file = fopen(path, "ae");
-  if (file == NULL) refuse("%s cannot be written", path);
-  fprintf(file, "%d %s\n", getpid(), names[function]);
-  fclose(file);
+/* Adds a line to a file beside the control file: one write, so that lines of several processes do not mix. */
+static void note(const char *suffix, const char *word) {
+  char path[4096], line[128];
+  snprintf(path, sizeof path, "%s.%s", getenv("TRENT_CHAOS_CONTROL"), suffix);
+  int length = snprintf(line, sizeof line, "%d %s\n", getpid(), word);
+  int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0 || write(file, line, (size_t)length) != length) refuse("%s cannot be written", path);
+  close(file);
+}
+
+void note_login(CK_USER_TYPE user) {
+  if (getenv("TRENT_CHAOS_CONTROL") != NULL) note("logins", user == CKU_USER ? "user" : user == CKU_SO ? "so" : "other");
 }
 
 /* From 0 to below 1. Each thread has its own sequence. */
@@ -180,7 +193,8 @@ CK_RV enter(struct passage *passage, enum function function, struct need need) {
   *passage = (struct passage){{no_resource, 0}, current->serial};
   if (current->of[function].abort) refuse("abort in %s", names[function]);
   if (passage->serial) pthread_mutex_lock(&one_at_a_time);
-  if (current->of[function].hang) note_hanging(function);
+  /* For tests that must know before they go on. */
+  if (current->of[function].hang) note("hanging", names[function]);
   for (; current->of[function].hang; read_control()) nap(5000);
   struct faults *faults = current;
   struct fault *fault = &faults->of[function];
@@ -209,6 +223,14 @@ void come_alive(void) {
   used[sessions] = 0;
   used[objects] = 0;
   dead_with = CKR_OK;
+}
+
+void end_login(void) {
+  if (current->login_dies) kill(getpid(), SIGKILL);
+}
+
+void change_flags(CK_FLAGS *flags) {
+  *flags = (*flags | current->flags_set) & ~current->flags_cleared;
 }
 
 enum iv_convention current_iv_convention(void) {

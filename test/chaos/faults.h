@@ -37,6 +37,15 @@ void leave(struct passage *passage, CK_RV answer);
 void forget_sessions(void);
 void come_alive(void);
 
+/* Counts a login on disk, by process and user. */
+void note_login(CK_USER_TYPE user);
+
+/* The token has seen a login; its caller may not live to hear of it. */
+void end_login(void);
+
+/* Of a CK_TOKEN_INFO, as the control file says. */
+void change_flags(CK_FLAGS *flags);
+
 enum iv_convention current_iv_convention(void);
 
 /* One sentence on stderr, and the end of the process: a fault that is not understood must not look like a passed test. */

@@ -170,7 +170,16 @@ static CK_RV chaos_C_Encrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULO
 
 PASS(C_GetSlotList, (CK_BBOOL with_token, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count), (with_token, slots, count))
 PASS(C_GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO_PTR info), (slot, info))
-PASS(C_GetTokenInfo, (CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info), (slot, info))
+
+static CK_RV chaos_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
+  struct passage passage;
+  CK_RV answer = enter(&passage, number_C_GetTokenInfo, (struct need){no_resource, 0});
+  if (answer == CKR_OK) answer = real->C_GetTokenInfo(slot, info);
+  if (answer == CKR_OK) change_flags(&info->flags);
+  leave(&passage, answer);
+  return answer;
+}
+
 PASS(C_GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR mechanisms, CK_ULONG_PTR count), (slot, mechanisms, count))
 PASS(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info), (slot, type, info))
 PASS(C_InitToken, (CK_SLOT_ID slot, CK_UTF8CHAR_PTR pin, CK_ULONG length, CK_UTF8CHAR_PTR label), (slot, pin, length, label))
@@ -178,7 +187,19 @@ PASS(C_WaitForSlotEvent, (CK_FLAGS flags, CK_SLOT_ID_PTR slot, CK_VOID_PTR reser
 PASS_IN(C_InitPIN)
 PASS(C_SetPIN, (CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR former, CK_ULONG former_length, CK_UTF8CHAR_PTR pin, CK_ULONG length),
   (session, former, former_length, pin, length))
-PASS(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length), (session, user, pin, length))
+
+static CK_RV chaos_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length) {
+  struct passage passage;
+  note_login(user);
+  CK_RV answer = enter(&passage, number_C_Login, (struct need){no_resource, 0});
+  if (answer == CKR_OK) {
+    answer = real->C_Login(session, user, pin, length);
+    end_login();
+  }
+  leave(&passage, answer);
+  return answer;
+}
+
 PASS_SESSION(C_Logout)
 PASS(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info), (session, info))
 PASS_OUT(C_GetOperationState)

@@ -26,6 +26,10 @@ export interface Faults {
   readonly objects?: number
   /** cloudhsm: a zero IV in, the module writes the IV into pIv. luna: no IV in, the module appends it to the output. */
   readonly iv?: 'cloudhsm' | 'luna'
+  /** Ends each process whose C_Login the token has just answered. */
+  readonly loginDies?: boolean
+  /** Bits of CK_TOKEN_INFO that the token says, or does not, whatever the real one says. */
+  readonly flags?: { readonly set?: number; readonly cleared?: number }
 }
 
 export interface ChaosToken {
@@ -37,6 +41,8 @@ export interface ChaosToken {
   clear(): void
   /** Process and function of each call that has begun to hang since the last control(): `4711 C_Encrypt`. */
   hanging(): string[]
+  /** Process id and user of each C_Login ever called on this token, by whatever process: `4711 user`. */
+  logins(): string[]
 }
 
 /** The token of `directory` (see writeTokenFiles) through the module, or another real module. */
@@ -54,14 +60,16 @@ export async function chaosToken(directory: string, realModule = softhsmLibrary)
   return {
     token: { ...token, library, env: { ...token.env, TRENT_CHAOS_MODULE: realModule, TRENT_CHAOS_CONTROL: file } },
     control, clear: () => { control({}) },
-    hanging: () => (existsSync(`${file}.hanging`) ? readFileSync(`${file}.hanging`, 'utf8').trimEnd().split('\n') : []),
+    hanging: () => linesOf(`${file}.hanging`), logins: () => linesOf(`${file}.logins`),
   }
 }
+
+const linesOf = (file: string): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [])
 
 let deaths = Date.now()
 
 function lines(faults: Faults): string[] {
-  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv } = faults
+  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false } = faults
   return [
     ...(pid === undefined ? [] : [`process ${pid}`]),
     ...Object.entries(latency).map(([name, { microseconds, jitter = 0 }]) => `latency ${name} ${microseconds} ${jitter}`),
@@ -73,5 +81,7 @@ function lines(faults: Faults): string[] {
     ...(sessions === undefined ? [] : [`sessions ${sessions}`]),
     ...(objects === undefined ? [] : [`objects ${objects}`]),
     ...(iv === undefined ? [] : [`iv ${iv}`]),
+    ...(loginDies ? ['login-dies'] : []),
+    ...(flags === undefined ? [] : [`flags ${flags.set ?? 0} ${flags.cleared ?? 0}`]),
   ]
 }

@@ -87,6 +87,7 @@ function describe(handle) {
 
 const actions = {
   login: () => 0,
+  serial: () => p11.C_GetTokenInfo(slot).serialNumber.trim(),
   objects: () => find({}).map(describe),
   count: ({ id }) => find({ id }).length,
   /** A second key under the CKA_ID of the first. */
