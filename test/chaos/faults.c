@@ -11,6 +11,7 @@
      objects N                        made less destroyed, by this process
      iv cloudhsm|luna                 who makes the IV of CKM_AES_GCM
      flags SET CLEARED                in the flags of each CK_TOKEN_INFO
+     twin                             the first slot is listed twice: two tokens of one label and serial
      login-dies                       a process ends when the token has seen its C_Login, before it hears the answer
 
    Each C_Login that comes to the module gets a line "PID USER" in FILE.logins before anything else is done about it.
@@ -44,7 +45,7 @@ struct fault {
 struct faults {
   struct fault of[function_count];
   long limit[resource_count];
-  int serial, login_dies;
+  int serial, login_dies, twin;
   enum iv_convention iv;
   CK_FLAGS flags_set, flags_cleared;
   CK_RV dead_with;
@@ -109,6 +110,7 @@ static int read_setting(struct faults *faults, const char *line) {
     return faults->iv != iv_by_caller;
   }
   if (sscanf(line, "%15s", word) == 1 && strcmp(word, "serial") == 0) return faults->serial = 1;
+  if (strcmp(word, "twin") == 0) return faults->twin = 1;
   if (strcmp(word, "login-dies") == 0) return faults->login_dies = 1;
   return 0;
 }
@@ -227,6 +229,10 @@ void come_alive(void) {
 
 void end_login(void) {
   if (current->login_dies) kill(getpid(), SIGKILL);
+}
+
+int lists_twin(void) {
+  return current->twin;
 }
 
 void change_flags(CK_FLAGS *flags) {

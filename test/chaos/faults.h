@@ -43,6 +43,9 @@ void note_login(CK_USER_TYPE user);
 /* The token has seen a login; its caller may not live to hear of it. */
 void end_login(void);
 
+/* Whether the first slot is listed a second time. */
+int lists_twin(void);
+
 /* Of a CK_TOKEN_INFO, as the control file says. */
 void change_flags(CK_FLAGS *flags);
 

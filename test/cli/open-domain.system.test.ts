@@ -1,10 +1,11 @@
 // What must not start does not: each fault of token, PIN, library or database ends the command with exit code 1 and one sentence.
 import { randomUUID } from 'node:crypto'
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { chaosToken } from '../support/chaos.ts'
 import { command, refusal } from '../support/command.ts'
 import { newFolder, softhsmLibrary, tokenConfig, tokenLabel, writeConfig, writeTokenFiles, type ConfigChanges } from '../support/installation.ts'
 import { cloneDatabase, emptyDatabase, freshDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -68,6 +69,36 @@ describe('the token', () => {
     expect(await eachCommand(config)).toEqual(bothRefuse(`hsm.tokens.label: ${softhsmLibrary} has no token with label 'trent-test' and serial 0123456789abcdef`))
   })
 
+  it('that has a twin by its label, until its serial number is given', async () => {
+    const { config, directory, database } = await site()
+    const serial = await poke<string>(directory, 'serial')
+    expect(await poke(directory, 'twin')).toBe(0)
+    const sentence = /^hsm\.tokens\.label: 2 tokens have the label 'trent-test': set hsm\.tokens\.serial to one of ([0-9a-f]{16}), ([0-9a-f]{16})\n$/
+    for (const outcome of await eachCommand(config)) expect(outcome).toMatchObject({ code: 1, stderr: expect.stringMatching(sentence) as string })
+    const named = await writeConfig(directory, database.url, withToken({ serial })(directory))
+    expect(await command('iam', 'create-admin', '--account', '444455556666', '--name', 'second', '--config', named)).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('that has a twin by label and serial number', async () => {
+    const directory = await newFolder('twin')
+    await writeTokenFiles(directory, inject('installation').directory)
+    const chaos = await chaosToken(directory)
+    const serial = await poke<string>(directory, 'serial')
+    chaos.control({ twin: true })
+    const { config } = await site({ changes: () => ({ hsm: { tokens: [{ ...chaos.token, serial }] } }) })
+    expect(await eachCommand(config)).toEqual(bothRefuse(`hsm.tokens.serial: 2 tokens have the label 'trent-test' and the serial number ${serial}: ${chaos.token.library} must show one of them only`))
+    expect(chaos.logins()).toEqual([])
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  it('with an option that is none', async () => {
+    const { config } = await site({ changes: withToken({ slot: 0 }) })
+    expect(await eachCommand(config)).toEqual(bothRefuse('hsm.tokens[0].slot is not a setting of Trent'))
+    const { config: other } = await site({ changes: withToken({ pinVersion: 0 }) })
+    expect(await eachCommand(other)).toEqual(bothRefuse('hsm.tokens[0].pinVersion: found 0; allowed is a whole number of changes from 1 to 1000000'))
+    expect(await command('serve', '--slot', '0', '--config', config)).toMatchObject(refusal('error: unknown option \'--slot\''))
+  })
+
   it('of an unknown profile', async () => {
     const { config } = await site({ changes: withToken({ profile: 'abacus' }) })
     const [serve] = await eachCommand(config)
@@ -123,6 +154,21 @@ describe('the PIN', () => {
     expect(await eachCommand(config)).toEqual(bothRefuse(`hsm.tokens.pinFile: ${join(directory, 'pin')} is empty`))
     await rm(join(directory, 'pin'))
     expect(await eachCommand(config)).toEqual(bothRefuse(`hsm.tokens.pinFile: ${join(directory, 'pin')} cannot be read (ENOENT)`))
+  })
+
+  it('in what is no file, or in a file of somebody else', async () => {
+    const { directory, config } = await site({ changes: withTokenIn => withToken({ pinFile: join(withTokenIn, 'tokens') })(withTokenIn) })
+    expect(await eachCommand(config)).toEqual(bothRefuse(`hsm.tokens.pinFile: ${join(directory, 'tokens')} is not a regular file`))
+    // Only root can give a file away, or enter where nobody may.
+    if (process.geteuid?.() === 0) {
+      const other = await site()
+      chownSync(join(other.directory, 'pin'), 4711, 4711)
+      expect(await eachCommand(other.config)).toEqual(bothRefuse(`hsm.tokens.pinFile: ${join(other.directory, 'pin')} belongs to user 4711; allowed are 0 and root`))
+    } else {
+      const other = await site()
+      chmodSync(join(other.directory, 'pin'), 0)
+      expect(await eachCommand(other.config)).toEqual(bothRefuse(`hsm.tokens.pinFile: ${join(other.directory, 'pin')} cannot be read (EACCES)`))
+    }
   })
 
   it('that is wrong is in no output', async () => {

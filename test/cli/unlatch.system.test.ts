@@ -44,7 +44,7 @@ it('clears a mark on disk that cannot be read', async () => {
   expect(await serve(host)).toMatchObject(refusal(`the PIN latch ${file} is damaged: run \`trent hsm unlatch\` once the PIN is right`))
   expect(site.logins()).toBe(0)
   expect(await unlatch(host, '--serial', site.serial)).toMatchObject({ code: 0, stdout: expect.stringContaining(`This host: the PIN latch ${file} is damaged`) as string })
-  expect(await unlatch(host, '--serial', site.serial)).toMatchObject({ code: 0 })
+  expect(await unlatch(host, '--serial', site.serial)).toMatchObject({ code: 3 })
 })
 
 it('refuses a token that is not configured, a PIN file that cannot be read, and a token that is away', async () => {

@@ -26,6 +26,8 @@ export interface Faults {
   readonly objects?: number
   /** cloudhsm: a zero IV in, the module writes the IV into pIv. luna: no IV in, the module appends it to the output. */
   readonly iv?: 'cloudhsm' | 'luna'
+  /** Lists the first slot twice: two tokens of one label and serial number. */
+  readonly twin?: boolean
   /** Ends each process whose C_Login the token has just answered. */
   readonly loginDies?: boolean
   /** Bits of CK_TOKEN_INFO that the token says, or does not, whatever the real one says. */
@@ -69,7 +71,7 @@ const linesOf = (file: string): string[] => (existsSync(file) ? readFileSync(fil
 let deaths = Date.now()
 
 function lines(faults: Faults): string[] {
-  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false } = faults
+  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false, twin = false } = faults
   return [
     ...(pid === undefined ? [] : [`process ${pid}`]),
     ...Object.entries(latency).map(([name, { microseconds, jitter = 0 }]) => `latency ${name} ${microseconds} ${jitter}`),
@@ -81,6 +83,7 @@ function lines(faults: Faults): string[] {
     ...(sessions === undefined ? [] : [`sessions ${sessions}`]),
     ...(objects === undefined ? [] : [`objects ${objects}`]),
     ...(iv === undefined ? [] : [`iv ${iv}`]),
+    ...(twin ? ['twin'] : []),
     ...(loginDies ? ['login-dies'] : []),
     ...(flags === undefined ? [] : [`flags ${flags.set ?? 0} ${flags.cleared ?? 0}`]),
   ]

@@ -87,6 +87,11 @@ function describe(handle) {
 
 const actions = {
   login: () => 0,
+  /** A second token of the same label in the same store. */
+  twin: () => attempt(() => {
+    const free = p11.C_GetSlotList(true).find(one => (p11.C_GetTokenInfo(one).flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0)
+    p11.C_InitToken(free, '81726354', label.padEnd(32))
+  }),
   serial: () => p11.C_GetTokenInfo(slot).serialNumber.trim(),
   objects: () => find({}).map(describe),
   count: ({ id }) => find({ id }).length,

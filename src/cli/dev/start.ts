@@ -96,7 +96,7 @@ export async function stop(data: DataFolder): Promise<boolean> {
   return ran
 }
 
-const ours = ['softhsm', 'journal', 'run', 'state.json', 'trent.yaml', 'trent.log', 'trent.log.1', 'pin', 'so-pin', 'credentials']
+const ours = ['softhsm', 'journal', 'run', 'pins', 'state.json', 'trent.yaml', 'trent.log', 'trent.log.1', 'pin', 'so-pin', 'credentials']
 const recovery = ['recovery-key.pem', 'recovery-key.pub.pem']
 
 /** Ends what runs and removes what ./dev made, name by name: `--data` may point at a folder that holds other things too. */

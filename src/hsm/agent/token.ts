@@ -66,7 +66,10 @@ export function findToken(address: TokenAddress): OpenToken {
       return { p11: module.lib, slot: match.slot, profile, serial: match.serial, model: match.model }
     }
     if (matches.length > 1) {
-      throw new Fatal('token', `hsm.tokens.label: ${matches.length} tokens have the label '${address.label}': set hsm.tokens.serial to one of ${matches.map(found => found.serial).join(', ')}`)
+      const tokens = `${matches.length} tokens have the label '${address.label}'`
+      throw new Fatal('token', address.serial === undefined
+        ? `hsm.tokens.label: ${tokens}: set hsm.tokens.serial to one of ${matches.map(found => found.serial).join(', ')}`
+        : `hsm.tokens.serial: ${tokens} and the serial number ${address.serial}: ${address.library} must show one of them only`)
     }
     if (attempt >= profile.bootRetries) {
       const named = address.serial === undefined ? `label '${address.label}'` : `label '${address.label}' and serial ${address.serial}`
