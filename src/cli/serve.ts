@@ -116,7 +116,8 @@ async function readiness(config: Config, pool: Pool, fleet: GatewayFleet, domain
   return { ok: Object.values(checks).every(check => check.ok), checks }
 }
 
-function standing({ label, address, ready, outside }: ServedToken): string {
+function standing({ label, address, ready, outside, isLatched }: ServedToken): string {
+  if (isLatched) return `${label}: the PIN was refused and is latched`
   if (outside !== undefined) return `${label}: out, ${outside}`
   if (address === null) return `${label}: no hsm-agent serves`
   return `${label}: ${ready?.templateEnforced === true ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}`

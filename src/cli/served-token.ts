@@ -81,6 +81,11 @@ export class ServedToken {
     return this.#outside
   }
 
+  /** Whether no agent logs in to it before `trent hsm unlatch`. */
+  get isLatched(): boolean {
+    return this.#logins.isLatched
+  }
+
   /** Told to take no new calls. */
   get draining(): boolean {
     return this.#draining

@@ -89,6 +89,10 @@ export class TokenLogins implements Logins {
     }
   }
 
+  get isLatched(): boolean {
+    return this.#isLatched
+  }
+
   reopened(): Promise<void> {
     return new Promise(resolve => { this.#waiting.push(resolve) })
   }
@@ -205,6 +209,7 @@ export class TokenLogins implements Logins {
   /** On disk first: the disk is always there. */
   async #latch(attempt: LoginAttempt, reason: string): Promise<void> {
     const mark = markOf(attempt, { state: 'latched', reason })
+    this.#wasGood = false
     this.#tell(true)
     try {
       this.#marks.write(attempt.serial, mark)
@@ -280,7 +285,9 @@ export const isCleared = ({ version, recordedAt }: PinMark, latches: readonly Pi
 function recordsOf(mark: PinMark | undefined, latches: readonly PinLatch[]): PinRecord[] {
   if (mark === undefined || isCleared(mark, latches)) return []
   const { state, version, unresolved, place, processes, since } = mark
-  const isOld = Date.now() - new Date(since).getTime() > limits.dead
+  const age = Date.now() - new Date(since).getTime()
+  // Or of a time to come: the clock was set back.
+  const isOld = age > limits.dead || age < 0
   // Of another boot of this host, whose processes are all gone.
   const isOver = isOld || place.split(' ')[0] !== thisPlace().split(' ')[0] || areGone(place, processes)
   return [{ state, version, permit: 'usual', isOver, unresolved, wasGood: false }]

@@ -117,7 +117,7 @@ export async function latchPin(db: Db, { serial, version, label, attempt, host, 
     text: `INSERT INTO pin_latches AS l (serial, version, label, state, attempt, host, place, processes, since, reason)
       VALUES ($1, $2, $3, 'latched', $4, $5, $6, $7, clock_timestamp(), $8)
       ON CONFLICT (serial, version) DO UPDATE SET label = $3, state = 'latched', permit = 'usual', attempt = $4, host = $5, place = $6, processes = $7,
-        since = clock_timestamp(), until = NULL, reason = $8 RETURNING since`,
+        since = clock_timestamp(), until = NULL, reason = $8, good_at = NULL RETURNING since`,
   }, [serial, version, label, attempt, host, place, processes, reason])
   if (latched === undefined) throw new Error('pin-latches.latch: no row came back')
   return latched.since

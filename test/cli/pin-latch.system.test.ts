@@ -108,6 +108,7 @@ describe('a wrong PIN', () => {
       expect(await isReady(trent)).toBe(false)
     }
     expect(site.logins()).toBe(3)
+    expect(await get(trents[0] as Trent, '/readyz?verbose')).toContain('no hsm-agent serves: the PIN was refused and is latched')
     expect((await Promise.all(trents.map(trent => trent.log()))).join('\n')).toContain('ALARM: the token is latched')
 
     for (const { pinFile } of hosts) writeFileSync(pinFile, '11112222')

@@ -66,7 +66,7 @@ test('every metric that the exporter promises is declared, and no label is named
   const names = families.map(family => family.name)
   expect(names).toEqual(expect.arrayContaining([
     'trent_build_info', 'kms_requests_total', 'kms_request_duration_seconds', 'kms_requests_in_flight', 'kms_authn_failures_total',
-    'kms_authz_denied_total', 'hsm_function_duration_seconds', 'hsm_function_errors_total', 'hsm_queue_seconds', 'hsm_up',
+    'kms_authz_denied_total', 'hsm_function_duration_seconds', 'hsm_function_errors_total', 'hsm_queue_seconds', 'hsm_up', 'hsm_pin_latched',
     'hsm_agent_starts_total', 'hsm_material_refused_total', 'cache_hits_total', 'cache_misses_total', 'cache_bypassed',
     'audit_records_total', 'audit_journal_commit_seconds', 'audit_journal_unshipped_bytes', 'audit_journal_unshipped_batches',
     'audit_ship_failures_total', 'db_pool_connections', 'nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes',
