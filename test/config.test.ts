@@ -70,6 +70,7 @@ describe('defaults', () => {
         profile: 'softhsm',
         pinFile: '/run/pin',
         env: { SOFTHSM2_CONF: '/etc/softhsm2.conf' },
+        pinVersion: 1,
         workers: 4,
       },
     ])
