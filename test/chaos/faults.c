@@ -12,6 +12,7 @@
      iv cloudhsm|luna                 who makes the IV of CKM_AES_GCM
      flags SET CLEARED                in the flags of each CK_TOKEN_INFO
      twin                             the first slot is listed twice: two tokens of one label and serial
+     login-answers CKR                instead of what the token answers to C_Login, unless that is CKR_OK
      login-dies                       a process ends when the token has seen its C_Login, before it hears the answer
 
    Each C_Login that comes to the module gets a line "PID USER" in FILE.logins before anything else is done about it.
@@ -48,6 +49,7 @@ struct faults {
   int serial, login_dies, twin;
   enum iv_convention iv;
   CK_FLAGS flags_set, flags_cleared;
+  CK_RV login_answers;
   CK_RV dead_with;
   long long death;
 };
@@ -104,6 +106,7 @@ static int read_setting(struct faults *faults, const char *line) {
   if (sscanf(line, "dead %lu %lld", &faults->dead_with, &faults->death) == 2) return 1;
   if (sscanf(line, "sessions %ld", &faults->limit[sessions]) == 1) return 1;
   if (sscanf(line, "objects %ld", &faults->limit[objects]) == 1) return 1;
+  if (sscanf(line, "login-answers %lu", &faults->login_answers) == 1) return 1;
   if (sscanf(line, "flags %lu %lu", &faults->flags_set, &faults->flags_cleared) == 2) return 1;
   if (sscanf(line, "iv %15s", word) == 1) {
     faults->iv = strcmp(word, "cloudhsm") == 0 ? iv_cloudhsm : strcmp(word, "luna") == 0 ? iv_luna : iv_by_caller;
@@ -227,8 +230,9 @@ void come_alive(void) {
   dead_with = CKR_OK;
 }
 
-void end_login(void) {
+CK_RV end_login(CK_RV answer) {
   if (current->login_dies) kill(getpid(), SIGKILL);
+  return answer != CKR_OK && current->login_answers != CKR_OK ? current->login_answers : answer;
 }
 
 int lists_twin(void) {

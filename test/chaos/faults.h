@@ -40,8 +40,8 @@ void come_alive(void);
 /* Counts a login on disk, by process and user. */
 void note_login(CK_USER_TYPE user);
 
-/* The token has seen a login; its caller may not live to hear of it. */
-void end_login(void);
+/* The token has answered a login: what its caller hears, if it lives to. */
+CK_RV end_login(CK_RV answer);
 
 /* Whether the first slot is listed a second time. */
 int lists_twin(void);

@@ -206,10 +206,7 @@ static CK_RV chaos_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8
   struct passage passage;
   note_login(user);
   CK_RV answer = enter(&passage, number_C_Login, (struct need){no_resource, 0});
-  if (answer == CKR_OK) {
-    answer = real->C_Login(session, user, pin, length);
-    end_login();
-  }
+  if (answer == CKR_OK) answer = end_login(real->C_Login(session, user, pin, length));
   leave(&passage, answer);
   return answer;
 }

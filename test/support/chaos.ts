@@ -28,6 +28,8 @@ export interface Faults {
   readonly iv?: 'cloudhsm' | 'luna'
   /** Lists the first slot twice: two tokens of one label and serial number. */
   readonly twin?: boolean
+  /** Answers this CKR to a C_Login that the token has refused. */
+  readonly loginAnswers?: number
   /** Ends each process whose C_Login the token has just answered. */
   readonly loginDies?: boolean
   /** Bits of CK_TOKEN_INFO that the token says, or does not, whatever the real one says. */
@@ -71,7 +73,7 @@ const linesOf = (file: string): string[] => (existsSync(file) ? readFileSync(fil
 let deaths = Date.now()
 
 function lines(faults: Faults): string[] {
-  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false, twin = false } = faults
+  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false, twin = false, loginAnswers } = faults
   return [
     ...(pid === undefined ? [] : [`process ${pid}`]),
     ...Object.entries(latency).map(([name, { microseconds, jitter = 0 }]) => `latency ${name} ${microseconds} ${jitter}`),
@@ -83,6 +85,7 @@ function lines(faults: Faults): string[] {
     ...(sessions === undefined ? [] : [`sessions ${sessions}`]),
     ...(objects === undefined ? [] : [`objects ${objects}`]),
     ...(iv === undefined ? [] : [`iv ${iv}`]),
+    ...(loginAnswers === undefined ? [] : [`login-answers ${loginAnswers}`]),
     ...(twin ? ['twin'] : []),
     ...(loginDies ? ['login-dies'] : []),
     ...(flags === undefined ? [] : [`flags ${flags.set ?? 0} ${flags.cleared ?? 0}`]),
