@@ -14,9 +14,9 @@ import { alreadyDone, ExitCode } from './exit-code.ts'
 import { addTokenCommand, resealCommand } from './hsm-add-token.ts'
 import { retireVersionCommand, rewrapCommand } from './hsm-rewrap.ts'
 import { drainCommand, statusCommand, undrainCommand } from './hsm-status.ts'
+import { readPin } from './login-attempt.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
 import { runTokenJob, type TokenSite } from './token-job.ts'
-import { readPin } from './token-logins.ts'
 import { unlatchCommand } from './unlatch.ts'
 
 export const hsmCommand = (): Command =>

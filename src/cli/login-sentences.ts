@@ -9,6 +9,10 @@ export const unresolvedReason = 'a login was cut off, and may have been with a w
 export const pinRefused = (label: string, ckr: string): LoginRefused =>
   new LoginRefused('latched', `hsm.tokens.pinFile: the token '${label}' refuses the PIN (${ckr}); no host tries it again before \`trent hsm unlatch\`, since HSMs lock`)
 
+export const unclearReason = (ckr: string): string => `the token answered a login with ${ckr}, which may mean a wrong PIN`
+export const loginUnclear = (label: string, ckr: string): LoginRefused =>
+  new LoginRefused('latched', `hsm.tokens.pinFile: the token '${label}' answers the login with ${ckr}, which may mean a wrong PIN: no host tries it again before \`trent hsm unlatch\`, since HSMs lock`)
+
 export interface LatchedWhy {
   readonly version: number
   readonly host: string

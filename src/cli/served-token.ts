@@ -9,7 +9,8 @@ import { HsmClient, type AgentAddress } from '../hsm/client.ts'
 import type { PoolCanary } from '../hsm/pool.ts'
 import type { Pool } from '../store/database.ts'
 import { AgentSupervisor, hasStandby, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
-import { readPin, TokenLogins } from './token-logins.ts'
+import { readPin } from './login-attempt.ts'
+import { TokenLogins } from './token-logins.ts'
 
 export interface ServedDomain {
   /** 32 hex digits. */

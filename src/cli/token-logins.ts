@@ -1,18 +1,17 @@
 // Who may log in to a token: Postgres is asked for the hosts, a mark on disk for when Postgres cannot be asked. Every agent's login,
 // serving or not, goes through here. The protocol and its limits: docs/decisions/0016-the-pin-latch.md.
-import { randomUUID } from 'node:crypto'
-import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { readSecretFile, type TokenConfig } from '../config.ts'
+import type { TokenConfig } from '../config.ts'
 import type { TokenFound } from '../hsm/agent/control.ts'
 import { LoginRefused, type Login, type Logins } from '../hsm/login.ts'
 import { judgeLogin, type PinRecord, type Verdict } from '../hsm/login-rules.ts'
-import { PinMarks, type PinMark } from '../hsm/pin-marks.ts'
-import { areGone, thisPlace } from '../hsm/place.ts'
+import type { PinMark, PinMarks } from '../hsm/pin-marks.ts'
+import { areGone } from '../hsm/place.ts'
 import { DatabaseError, isConnectionLoss, type Pool } from '../store/database.ts'
 import { claimLogin, confirmLogin, latchPin, listPinLatches, loseLogin, withdrawLogin, type Claim, type LoginAttempt, type PinLatch } from '../store/pin-latches.ts'
-import { pinLatched, pinRefused, pinStateRefused, refusedReason, unresolvedReason } from './login-sentences.ts'
+import { deadMilliseconds, isCleared, markOf, newAttempt, pinMarks, readPin, recordsOf } from './login-attempt.ts'
+import { loginUnclear, pinLatched, pinRefused, pinStateRefused, refusedReason, unclearReason, unresolvedReason } from './login-sentences.ts'
+import { Notes } from './notes.ts'
 
 export interface TokenLoginsOptions {
   readonly token: TokenConfig
@@ -27,8 +26,6 @@ export interface TokenLoginsOptions {
 const limits = {
   /** From the claim to the word of how the login went: then the agent is killed. */
   attempt: 10_000,
-  /** Until everybody may take that agent for dead. */
-  dead: 12_000,
   /** For an answer of Postgres, which need not be there once this process has had one. */
   answer: 1_500,
   /** Between two looks at the latch. */
@@ -45,23 +42,12 @@ interface Granted extends Omit<Claim, 'verdict'>, Pick<Login, 'inSpiteOf' | 'dea
   readonly free: () => void
 }
 
-export const readPin = (token: TokenConfig): string => readSecretFile(token.pinFile, 'hsm.tokens.pinFile').toString()
-
-export const pinMarks = (dataDirectory: string): PinMarks => new PinMarks(join(dataDirectory, 'pins'))
-
-/** An attempt of this process, and of the agent with this process id. */
-export const newAttempt = ({ label, pinVersion }: TokenConfig, serial: string, agent?: number): LoginAttempt => ({
-  serial, version: pinVersion, label, attempt: randomUUID(), host: hostname(), place: thisPlace(), processes: agent === undefined ? [process.pid] : [process.pid, agent],
-})
-
 export class TokenLogins implements Logins {
   readonly #options: TokenLoginsOptions
   readonly #marks: PinMarks
   readonly #timer: NodeJS.Timeout
   readonly #waiting: (() => void)[] = []
-  /** What Postgres is still to be told, in this order. */
-  readonly #notes: (() => Promise<void>)[] = []
-  #noting: Promise<void> | undefined
+  readonly #notes = new Notes(err => { this.#log('warn', 'how a login to the token went could not be written to Postgres: it is tried again', { err }) })
   #turn: Promise<void> = Promise.resolve()
   #serial: string | undefined
   /** Whether Postgres has answered once: only then may the disk alone decide. */
@@ -98,12 +84,12 @@ export class TokenLogins implements Logins {
   }
 
   settled(): Promise<void> {
-    return this.#note()
+    return this.#notes.flush()
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#note()
+    await this.#notes.flush()
   }
 
   async #claim(found: TokenFound, agent: number, free: () => void): Promise<Login> {
@@ -130,7 +116,7 @@ export class TokenLogins implements Logins {
       records: [...latches.map(latch => ({ ...latch, isOver: latch.isOver || areGone(latch.place, latch.processes) })), ...recordsOf(mark, latches), ...known],
     })
     try {
-      const claim = claimLogin(this.#options.pool, attempt, limits.dead, judge)
+      const claim = claimLogin(this.#options.pool, attempt, deadMilliseconds, judge)
       const answer = await (this.#hasAsked ? within(limits.answer, claim) : claim)
       this.#hasAsked = true
       return answer
@@ -160,7 +146,7 @@ export class TokenLogins implements Logins {
       pin = readPin(this.#options.token)
       this.#marks.write(attempt.serial, mark)
     } catch (thrown) {
-      void this.#note(() => withdrawLogin(this.#options.pool, attempt, former))
+      void this.#notes.add(() => withdrawLogin(this.#options.pool, attempt, former))
       throw thrown
     }
     let ended: Promise<LoginRefused | undefined> | undefined
@@ -173,17 +159,23 @@ export class TokenLogins implements Logins {
       case 'good':
         this.#wasGood = true
         this.#marks.remove(serial)
-        void this.#note(() => confirmLogin(this.#options.pool, attempt))
+        void this.#notes.add(() => confirmLogin(this.#options.pool, attempt))
         return undefined
       case 'lost':
         // Of no process any more: whoever comes next need not wait for it.
         this.#marks.write(serial, { ...mark, processes: [] })
-        void this.#note(() => loseLogin(this.#options.pool, attempt))
+        void this.#notes.add(() => loseLogin(this.#options.pool, attempt))
         return undefined
       case 'refused':
         await this.#latch(attempt, refusedReason(outcome.ckr))
         return pinRefused(label, outcome.ckr)
+      case 'unclear':
       case 'failed':
+        // A broken device may say so of a PIN that it has taken before.
+        if (outcome.outcome === 'unclear' && !this.#wasGood && granted.former?.wasGood !== true) {
+          await this.#latch(attempt, unclearReason(outcome.ckr))
+          return loginUnclear(label, outcome.ckr)
+        }
         this.#withdraw(attempt, granted)
         return new LoginRefused('passing', `the token '${label}' refuses the login (${outcome.ckr})`)
       case 'barred':
@@ -198,7 +190,7 @@ export class TokenLogins implements Logins {
   #withdraw(attempt: LoginAttempt, { formerMark, former }: Granted): void {
     if (formerMark?.state === 'attempting') this.#marks.write(attempt.serial, formerMark)
     else this.#marks.remove(attempt.serial)
-    void this.#note(() => withdrawLogin(this.#options.pool, attempt, former))
+    void this.#notes.add(() => withdrawLogin(this.#options.pool, attempt, former))
   }
 
   async #latchUnresolved(attempt: LoginAttempt): Promise<LoginRefused> {
@@ -214,7 +206,7 @@ export class TokenLogins implements Logins {
     try {
       this.#marks.write(attempt.serial, mark)
     } finally {
-      await this.#note(() => this.#recordLatch(attempt, mark))
+      await this.#notes.add(() => this.#recordLatch(attempt, mark))
     }
   }
 
@@ -223,30 +215,11 @@ export class TokenLogins implements Logins {
     this.#marks.write(attempt.serial, { ...mark, recordedAt: since.toISOString() })
   }
 
-  /** Tells Postgres, now or when it is back. Resolves after the first try. */
-  #note(note?: () => Promise<void>): Promise<void> {
-    if (note !== undefined) this.#notes.push(note)
-    this.#noting ??= this.#tellPostgres().finally(() => { this.#noting = undefined })
-    return this.#noting
-  }
-
-  async #tellPostgres(): Promise<void> {
-    for (let [note] = this.#notes; note !== undefined; [note] = this.#notes) {
-      try {
-        await note()
-        this.#notes.shift()
-      } catch (err) {
-        this.#log('warn', 'how a login to the token went could not be written to Postgres: it is tried again', { err })
-        return
-      }
-    }
-  }
-
   /** Makes both halves of the latch the same, and lets go who waits for its end. */
   async #look(): Promise<void> {
     const serial = this.#serial
     if (serial === undefined) return
-    await this.#note()
+    await this.#notes.flush()
     const latches = await listPinLatches(this.#options.pool, serial, limits.answer)
     const { pinVersion } = this.#options.token
     const latch = latches.find(({ state, version }) => state === 'latched' && version >= pinVersion)
@@ -255,7 +228,7 @@ export class TokenLogins implements Logins {
     const isLatchedHere = mark?.state === 'latched' && !isCleared(mark, latches)
     if (mark?.state === 'latched' && !isLatchedHere) this.#marks.remove(serial)
     // A latch that Postgres was not there to take, or has lost by a restore.
-    if (isLatchedHere && latch === undefined) void this.#note(() => this.#recordLatch({ ...mark, serial, label: this.#options.token.label }, mark))
+    if (isLatchedHere && latch === undefined) void this.#notes.add(() => this.#recordLatch({ ...mark, serial, label: this.#options.token.label }, mark))
     if (latch !== undefined && mark === undefined) this.#marks.write(serial, { ...markOf(latch, { state: 'latched', reason: latch.reason }), recordedAt: latch.since.toISOString() })
     this.#tell(latch !== undefined || (isLatchedHere && mark.version >= pinVersion))
     if (!this.#isLatched) for (const resolve of this.#waiting.splice(0)) resolve()
@@ -272,25 +245,6 @@ export class TokenLogins implements Logins {
   #log(level: 'info' | 'warn' | 'error', message: string, details: object): void {
     this.#options.log?.(level, message, details)
   }
-}
-
-const markOf = ({ version, attempt, host, place, processes }: Pick<PinMark, 'version' | 'attempt' | 'host' | 'place' | 'processes'>, { state, unresolved = 0, reason = null }: Partial<PinMark> & Pick<PinMark, 'state'>): PinMark => ({
-  state, version, attempt, host, place, processes, since: new Date().toISOString(), unresolved, reason, recordedAt: null,
-})
-
-/** Whether an operator has unlatched the token since this mark's attempt or latch came to Postgres. */
-export const isCleared = ({ version, recordedAt }: PinMark, latches: readonly PinLatch[]): boolean =>
-  recordedAt !== null && latches.some(latch => latch.version === version && latch.clearedAt !== null && latch.clearedAt > new Date(recordedAt))
-
-function recordsOf(mark: PinMark | undefined, latches: readonly PinLatch[]): PinRecord[] {
-  if (mark === undefined || isCleared(mark, latches)) return []
-  const { state, version, unresolved, place, processes, since } = mark
-  const age = Date.now() - new Date(since).getTime()
-  // Or of a time to come: the clock was set back.
-  const isOld = age > limits.dead || age < 0
-  // Of another boot of this host, whose processes are all gone.
-  const isOver = isOld || place.split(' ')[0] !== thisPlace().split(' ')[0] || areGone(place, processes)
-  return [{ state, version, permit: 'usual', isOver, unresolved, wasGood: false }]
 }
 
 /** @throws DatabaseError, a connection loss, when `work` takes longer than so many milliseconds; what it does then is its own business */

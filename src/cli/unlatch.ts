@@ -13,8 +13,8 @@ import type { Pool } from '../store/database.ts'
 import { listPinLatches, unlatchPin, type PinLatch } from '../store/pin-latches.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
+import { isCleared, newAttempt, pinMarks, readPin } from './login-attempt.ts'
 import { describeLatch } from './login-sentences.ts'
-import { isCleared, newAttempt, pinMarks, readPin } from './token-logins.ts'
 
 interface UnlatchOptions {
   readonly config?: string

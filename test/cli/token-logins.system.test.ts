@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { newAttempt, pinMarks, TokenLogins } from '../../src/cli/token-logins.ts'
+import { newAttempt, pinMarks } from '../../src/cli/login-attempt.ts'
+import { TokenLogins } from '../../src/cli/token-logins.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { TokenFound } from '../../src/hsm/agent/control.ts'
 import type { Login } from '../../src/hsm/login.ts'
@@ -168,6 +169,20 @@ describe('an attempt', () => {
     await only.logins.settled()
     expect(await row()).toMatchObject({ state: 'permitted', permit: 'final-try' })
     expect(only.marks.read(serial)).toBeUndefined()
+  })
+
+  it('with an answer that may mean a wrong PIN latches one that was never good, and says nothing of one that was', async () => {
+    const outcome = { outcome: 'unclear', ckr: 'CKR_GENERAL_ERROR' } as const
+    const only = host()
+    await (await only.ask()).end({ outcome: 'good' })
+    expect(await (await only.ask()).end(outcome)).toMatchObject({ kind: 'passing' })
+    // Another process, which knows it from Postgres.
+    expect(await (await host().ask()).end(outcome)).toMatchObject({ kind: 'passing' })
+    await hosts[1]?.logins.settled()
+    expect(await row()).toMatchObject({ state: 'good' })
+    const raised = host({ pinVersion: 2 })
+    expect(await (await raised.ask()).end(outcome)).toMatchObject({ kind: 'latched', message: expect.stringContaining('answers the login with CKR_GENERAL_ERROR, which may mean a wrong PIN') as string })
+    await expect(host().ask()).rejects.toThrow('latched since')
   })
 
   it('that is under way is not unlatched', async () => {

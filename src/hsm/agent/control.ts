@@ -108,12 +108,15 @@ export interface TokenFound {
   readonly revealsPinState: boolean
 }
 
-/** barred: not tried, for what the token says. failed: with an answer that says nothing of the PIN. `ckr` is the name of the return value. */
+/**
+ * barred: not tried, for what the token says. failed: with an answer that says nothing of the PIN. unclear: with one that may, on a token
+ * that does not reveal. `ckr` is the name of the return value.
+ */
 export type LoginOutcome =
   | { readonly outcome: 'good' }
   | { readonly outcome: 'barred'; readonly pinState: PinState }
   | { readonly outcome: 'refused'; readonly ckr: string }
-  | { readonly outcome: 'failed'; readonly ckr: string }
+  | { readonly outcome: 'failed' | 'unclear'; readonly ckr: string }
 
 export interface AgentReady {
   readonly type: 'ready'

@@ -1,10 +1,11 @@
 // The only C_Login of an agent. The agent says which token it has found, and how that token's PIN stands; the PIN comes when the primary
 // permits a login, and only then.
 import pkcs11 from 'pkcs11js'
-import { ckrName } from './ckr.ts'
+import { ckr, ckrName } from './ckr.ts'
 import type { FromAgent, LoginOutcome, PinMessage } from './control.ts'
 import { ckrOf } from './fault.ts'
 import { isWorse, pinStateOf, type PinState } from './pin-state.ts'
+import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
 import type { OpenToken } from './token.ts'
 import { wait } from './wait.ts'
@@ -29,6 +30,12 @@ const pinStateNow = ({ p11, slot }: OpenToken): PinState => pinStateOf(p11.C_Get
 
 const pinFaults = new Set([pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE, pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED])
 
+/** How a token may refuse a PIN without saying so, besides values that the standard does not name. */
+const unclear: ReadonlySet<number> = new Set([ckr.GENERAL_ERROR, ckr.FUNCTION_FAILED, ckr.ARGUMENTS_BAD, ckr.FUNCTION_REJECTED])
+
+/** A busy device is none, by whatever code its profile says that it is. */
+const isUnclear = ({ faults }: Profile, value: number): boolean => faults.get(value) !== 'busy' && (unclear.has(value) || ckrName(value).startsWith('0x'))
+
 /** Tries again only what was no answer about the PIN, and looks at the flags before each try: others may have used the PIN meanwhile. */
 function tryPin(token: OpenToken, session: Session, { pin, inSpiteOf }: PinMessage): LoginOutcome {
   let last: string | undefined
@@ -41,10 +48,11 @@ function tryPin(token: OpenToken, session: Session, { pin, inSpiteOf }: PinMessa
       token.p11.C_Login(session.handle, pkcs11.CKU_USER, pin)
       return { outcome: 'good' }
     } catch (thrown) {
-      const ckr = ckrOf(thrown)
-      if (ckr === pkcs11.CKR_USER_ALREADY_LOGGED_IN) return { outcome: 'good' }
-      last = ckrName(ckr)
-      if (pinFaults.has(ckr)) return { outcome: 'refused', ckr: last }
+      const value = ckrOf(thrown)
+      if (value === pkcs11.CKR_USER_ALREADY_LOGGED_IN) return { outcome: 'good' }
+      last = ckrName(value)
+      if (pinFaults.has(value)) return { outcome: 'refused', ckr: last }
+      if (!token.profile.revealsPinState && isUnclear(token.profile, value)) return { outcome: 'unclear', ckr: last }
     }
   }
   return { outcome: 'failed', ckr: last ?? ckrName(pkcs11.CKR_FUNCTION_FAILED) }

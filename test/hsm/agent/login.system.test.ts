@@ -26,6 +26,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }))
 
 interface Answers {
+  readonly profile?: string
   readonly given?: string
   readonly inSpiteOf?: Permit
   /** From the moment at which the agent has asked. */
@@ -33,12 +34,12 @@ interface Answers {
 }
 
 /** Lists the token's objects, which takes a login. */
-async function logIn({ given = pin, inSpiteOf = 'usual', faults = {} }: Answers = {}): Promise<{ found: TokenFound[]; outcome: LoginOutcome | { outcome: 'lost' } | undefined; logins: number }> {
+async function logIn({ profile = 'softhsm', given = pin, inSpiteOf = 'usual', faults = {} }: Answers = {}): Promise<{ found: TokenFound[]; outcome: LoginOutcome | { outcome: 'lost' } | undefined; logins: number }> {
   const { runJob, tokenAddress } = await import(pathToFileURL(join(dist, 'hsm/agent-process.js')).href) as typeof agentModule
   const { LoginRefused } = await import(pathToFileURL(join(dist, 'hsm/login.js')).href) as typeof loginModule
   const found: TokenFound[] = []
   let ended: LoginOutcome | { outcome: 'lost' } | undefined
-  const token = { serial: undefined, libraryParameters: undefined, ...chaos.token }
+  const token = { serial: undefined, libraryParameters: undefined, ...chaos.token, profile }
   await runJob(token, { type: 'objects', token: tokenAddress(token) }, {
     ask: asked => {
       found.push({ serial: asked.serial, pinState: asked.pinState, revealsPinState: asked.revealsPinState })
@@ -90,6 +91,19 @@ it('tries again what was no answer about the PIN, so often and no more', async (
   expect(await outcomeOf({ faults: { fail: { C_Login: { ckr: 0x05, times: 2 } } } })).toMatchObject({ outcome: 'good', logins: 3 })
   await rm(join(directory, 'chaos.logins'))
   expect(await outcomeOf({ faults: { fail: { C_Login: { ckr: 0x30 } } } })).toMatchObject({ outcome: 'failed', ckr: 'CKR_DEVICE_ERROR', logins: 6 })
+})
+
+it('on a token that does not reveal tries once what may be an answer about the PIN', async () => {
+  const fail = (code: number): Faults => ({ fail: { C_Login: { ckr: code } } })
+  for (const [code, ckr] of [[0x05, 'CKR_GENERAL_ERROR'], [0x80000001, '0x80000001']] as const) {
+    await rm(join(directory, 'chaos.logins'), { force: true })
+    expect(await outcomeOf({ profile: 'generic', faults: fail(code) })).toMatchObject({ outcome: 'unclear', ckr, logins: 1 })
+  }
+  await rm(join(directory, 'chaos.logins'))
+  expect(await outcomeOf({ profile: 'generic', faults: fail(0x30) })).toMatchObject({ outcome: 'failed', ckr: 'CKR_DEVICE_ERROR', logins: 3 })
+  await rm(join(directory, 'chaos.logins'))
+  // How CloudHSM says that it is throttled.
+  expect(await outcomeOf({ profile: 'cloudhsm', faults: fail(0x06) })).toMatchObject({ outcome: 'failed', ckr: 'CKR_FUNCTION_FAILED', logins: 3 })
 })
 
 it('takes a wrong PIN for what it is, by whatever code the token refuses it', async () => {
