@@ -15,6 +15,7 @@ import { addTokenCommand, resealCommand } from './hsm-add-token.ts'
 import { retireVersionCommand, rewrapCommand } from './hsm-rewrap.ts'
 import { drainCommand, statusCommand, undrainCommand } from './hsm-status.ts'
 import { readPin } from './login-attempt.ts'
+import { probeCommand } from './probe.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
 import { runTokenJob, type TokenSite } from './token-job.ts'
 import { unlatchCommand } from './unlatch.ts'
@@ -22,7 +23,7 @@ import { unlatchCommand } from './unlatch.ts'
 export const hsmCommand = (): Command =>
   new Group('hsm').description('The token and its domain').addCommand(initTokenCommand()).addCommand(initCommand()).addCommand(objectsCommand())
     .addCommand(addTokenCommand()).addCommand(resealCommand()).addCommand(rewrapCommand()).addCommand(retireVersionCommand())
-    .addCommand(statusCommand()).addCommand(drainCommand()).addCommand(undrainCommand()).addCommand(unlatchCommand())
+    .addCommand(statusCommand()).addCommand(drainCommand()).addCommand(undrainCommand()).addCommand(unlatchCommand()).addCommand(probeCommand())
 
 const initTokenCommand = (): Command =>
   configured('init-token', 'Initialise an empty token and set its user PIN (software tokens; hardware has tools of its own)')

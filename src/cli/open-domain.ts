@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
+import type { ProbeExtent } from '../hsm/agent/capability.ts'
+import type { TokenUsage } from '../hsm/agent/control.ts'
 import { isAlive } from '../hsm/place.ts'
 import { HsmPool, poolCanary, type TokenStanding } from '../hsm/pool.ts'
 import type { StartReason, SupervisorOptions } from '../hsm/supervisor.ts'
@@ -23,6 +25,10 @@ export interface OpenDomain {
 }
 
 export interface Hooks {
+  /** What is tried of each token besides what its needs are; for a command that uses one key, nothing. */
+  readonly extent?: ProbeExtent
+  /** What a token tells of its memory and sessions. */
+  readonly used?: (token: string, usage: TokenUsage) => void
   /** Whether agents stand by, for tokens that may have two. */
   readonly standby?: boolean
   readonly log: SupervisorOptions['log']
@@ -45,7 +51,8 @@ export async function openDomain(config: Config, pool: Pool, hooks: Hooks): Prom
   const hsm = new HsmPool({ tokens: labels, canary: () => Promise.resolve(domain.canary), observe: () => undefined, breaker: () => undefined, failedOver: () => undefined })
   const directory = socketDirectory(config.dataDirectory)
   const tokens: ServedToken[] = config.hsm.tokens.map((token, index) => new ServedToken({
-    config, token, domain, directory: join(directory, String(index)), log: hooks.log, standby: hooks.standby ?? false, pool, started: reason => { hooks.started(token.label, reason) },
+    config, token, domain, directory: join(directory, String(index)), log: hooks.log, standby: hooks.standby ?? false, extent: hooks.extent ?? 'safety', pool, started: reason => { hooks.started(token.label, reason) },
+    used: usage => { hooks.used?.(token.label, usage) },
     latched: isLatched => { hooks.latched?.(token.label, isLatched) },
     changed: () => {
       hsm.setTokens(standings())

@@ -5,6 +5,8 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Command } from 'commander'
 import type { Config } from '../config.ts'
+import { summaryOf } from '../hsm/agent/capability.ts'
+import type { AgentReady } from '../hsm/agent/control.ts'
 import { createExporter, type Readiness } from '../http/exporter.ts'
 import { operations } from '../operations/table.ts'
 import { openPool, poolLimits, type Pool } from '../store/database.ts'
@@ -48,7 +50,9 @@ async function servePrimary(config: Config): Promise<void> {
     await requireSchema(pool)
     domain = await openDomain(config, pool, {
       standby: true,
+      extent: 'usual',
       log: (level, message, details = {}) => { log[level](details, message) },
+      used: (token, usage) => { metrics.hsm.used(token, usage) },
       started: (token, reason) => { metrics.hsm.agentStarted(token, startReasons[reason]) },
       changed: standings => {
         for (const { token, address } of standings) metrics.hsm.up(token, address !== null)
@@ -58,8 +62,9 @@ async function servePrimary(config: Config): Promise<void> {
     })
     for (const { label, ready } of domain.tokens) {
       if (ready === undefined) continue
-      log.info({ token: label, ...ready }, 'the token holds the domain of this database')
-      if (!ready.templateEnforced) log.warn({ token: label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
+      const { serial, model, library, fingerprint, templateEnforced, capabilities } = ready
+      log.info({ token: label, serial, model, library, fingerprint, templateEnforced, capabilities: summaryOf(capabilities) }, 'the token holds the domain of this database')
+      if (!templateEnforced) log.warn({ token: label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
     }
     const port = await fleet.start(config.gateway.processes)
     const exporter = await startExporter(config, { pool, fleet, domain, aggregate, metrics })
@@ -118,10 +123,12 @@ async function readiness(config: Config, pool: Pool, fleet: GatewayFleet, domain
 
 function standing({ label, address, ready, outside, isLatched }: ServedToken): string {
   if (isLatched) return `${label}: the PIN was refused and is latched`
-  if (outside !== undefined) return `${label}: out, ${outside}`
-  if (address === null) return `${label}: no hsm-agent serves`
-  return `${label}: ${ready?.templateEnforced === true ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}`
+  if (outside !== undefined || ready === undefined) return `${label}: out, ${outside}`
+  return `${label}: ${address === null ? 'no hsm-agent serves' : tokenDetail(ready)}`
 }
+
+const tokenDetail = ({ templateEnforced, capabilities }: AgentReady): string =>
+  `${templateEnforced ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}; ${summaryOf(capabilities)}`
 
 function endOnSignal(log: Log, close: () => Promise<void>): void {
   let ending = false

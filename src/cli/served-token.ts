@@ -4,9 +4,11 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config, TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
-import type { AgentReady } from '../hsm/agent/control.ts'
+import type { ProbeExtent } from '../hsm/agent/capability.ts'
+import type { AgentReady, TokenUsage } from '../hsm/agent/control.ts'
 import { HsmClient, type AgentAddress } from '../hsm/client.ts'
 import type { PoolCanary } from '../hsm/pool.ts'
+import { probeNeeds } from '../hsm/probe-needs.ts'
 import type { Pool } from '../store/database.ts'
 import { AgentSupervisor, hasStandby, type StartReason, type SupervisorOptions } from '../hsm/supervisor.ts'
 import { readPin } from './login-attempt.ts'
@@ -31,6 +33,9 @@ export interface ServedTokenOptions {
   /** Whether an agent stands by, should the token's kind allow it. */
   readonly standby: boolean
   readonly started: (reason: StartReason) => void
+  /** How much is tried of the token when it is opened. */
+  readonly extent: ProbeExtent
+  readonly used: (usage: TokenUsage) => void
   /** Whether the token is latched, see token-logins.ts. */
   readonly latched: (isLatched: boolean) => void
   readonly pool: Pool
@@ -120,13 +125,13 @@ export class ServedToken {
 
   /** @throws StartError with one sentence when the token does not serve */
   async open(): Promise<void> {
-    const { config, token, domain, directory, log, standby, started, changed } = this.#options
+    const { config, token, domain, directory, log, standby, extent, used, started, changed } = this.#options
     // Read again at each login: an operator corrects the file while Trent runs.
     readPin(token)
     const sockets = join(directory, String(++this.#opened))
     const supervisor = new AgentSupervisor({
       token, logins: this.#logins, domain: { id: domain.id, version: domain.version }, directory: sockets, log, started,
-      standby: standby && hasStandby(token),
+      standby: standby && hasStandby(token), probe: { extent, needs: probeNeeds(config) }, used,
       changed: () => { if (this.#admitted) changed() },
     })
     this.#supervisor = supervisor
@@ -173,7 +178,6 @@ export class ServedToken {
 async function prove({ hsm }: Config, { label }: TokenConfig, domain: ServedDomain, ready: AgentReady, supervisor: AgentSupervisor): Promise<void> {
   if (ready.fingerprint !== domain.fingerprint) throw new StartError(`the domain on token '${label}' has the fingerprint ${ready.fingerprint}, the database's has ${domain.fingerprint}: the database belongs to another token`)
   if (hsm.domainFingerprint !== undefined && hsm.domainFingerprint !== ready.fingerprint) throw new StartError(`hsm.domainFingerprint is ${hsm.domainFingerprint}, but the domain on token '${label}' has ${ready.fingerprint}`)
-  if (!ready.templateEnforced && !hsm.allowWeakToken) throw new StartError(`token '${label}' lets whoever has its PIN unwrap keys as extractable, so that PIN and database together read every wrapped key: it serves only where hsm.allowWeakToken is true`)
   const client = new HsmClient({ observe: () => undefined })
   try {
     client.setAgent(supervisor.address)

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TokenConfig } from '../config.ts'
 import { killChild, spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
-import type { AgentReady, AgentUse, FatalCode, FromAgent, KeyLimits } from './agent/control.ts'
+import type { AgentReady, AgentUse, FatalCode, FromAgent, KeyLimits, StartMessage, TokenUsage } from './agent/control.ts'
 import type { Deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
 import { laneSizes } from './lane.ts'
@@ -19,9 +19,12 @@ export interface RunOptions {
   readonly token: TokenConfig
   readonly logins: Logins
   readonly domain: { readonly id: string; readonly version: number }
+  readonly probe: StartMessage['probe']
   readonly directory: string
   readonly generation: number
   readonly limits: RunLimits
+  /** What the token tells of its memory and sessions. */
+  readonly used?: (usage: TokenUsage) => void
   readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void
   readonly spawn?: typeof spawnAgent
 }
@@ -55,7 +58,7 @@ export class AgentRun {
   /** What kept it from serving, where it has said so. */
   fatal: FatalCode | undefined
   /** Where it listens, once it does. */
-  address: AgentAddress | undefined
+  address: Omit<AgentAddress, 'makes'> | undefined
   /** Resolves at its end. */
   readonly gone: Promise<void>
   readonly #options: RunOptions
@@ -82,7 +85,7 @@ export class AgentRun {
 
   /** Spawns the process. Not in the constructor: it may end before this returns. */
   begin(): void {
-    const { token, logins, domain, limits, spawn = spawnAgent } = this.#options
+    const { token, logins, domain, probe, limits, spawn = spawnAgent } = this.#options
     this.#removeSockets()
     try {
       this.#agent = spawn(token, message => { this.#hear(message) }, logins)
@@ -94,7 +97,7 @@ export class AgentRun {
     this.#listen(limits.start)
     child.on('error', error => { if (child.pid === undefined) this.#neverBegan(error) })
     child.on('exit', (code, signal) => { this.#end(signal ?? `exit ${code}`) })
-    this.#agent.send({ type: 'start', token: tokenAddress(token), domain, sockets: this.#sockets, deadlines: limits.deadlines, keys: limits.keys })
+    this.#agent.send({ type: 'start', token: tokenAddress(token), domain, sockets: this.#sockets, deadlines: limits.deadlines, keys: limits.keys, probe })
   }
 
   kill(): void {
@@ -123,6 +126,7 @@ export class AgentRun {
     }
     if (this.#hasEnded) return
     this.#listen(limits.silence)
+    if ('usage' in message && message.usage !== undefined) this.#options.used?.(message.usage)
     if (message.type === 'ready') {
       const { hot, slow } = message.workers
       this.address = { token: token.label, generation: this.generation, sockets: { hot: this.#sockets.hot.slice(0, hot), slow: this.#sockets.slow.slice(0, slow) } }

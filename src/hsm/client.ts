@@ -1,5 +1,6 @@
 // The gateway's side of the HSM: verbs to the least-loaded worker of their lane, with a bounded queue before them; one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
 import { invalidCiphertext } from '../keys/ciphertext.ts'
+import type { MakeableKeys } from '../keys/makeable.ts'
 import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
@@ -13,6 +14,8 @@ export interface AgentAddress {
   readonly token: string
   readonly generation: number
   readonly sockets: Readonly<Record<LaneName, readonly string[]>>
+  /** The keys that its token can make and use; null where that was not tried. */
+  readonly makes?: MakeableKeys | null
 }
 
 export interface ClientOptions {
@@ -82,6 +85,7 @@ export class HsmClient implements Hsm {
   readonly #elsewhere: () => boolean
   readonly #number = ++clients
   #address: AgentAddress | null = null
+  #makes: MakeableKeys | null = null
   readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
@@ -104,8 +108,14 @@ export class HsmClient implements Hsm {
   setAgent(address: AgentAddress | null): void {
     if (address !== null && address.generation === this.#address?.generation) return
     this.#address = address
+    this.#makes = address?.makes ?? this.#makes
     for (const name of lanes) this.#lanes[name].use(address?.sockets[name] ?? [], address?.generation ?? 0)
     if (address === null && this.#elsewhere()) for (const name of lanes) this.#lanes[name].leave()
+  }
+
+  /** The keys that can be made and used; null while no agent has said. What was said holds while none serves. */
+  get makes(): MakeableKeys | null {
+    return this.#makes
   }
 
   get available(): boolean {

@@ -4,8 +4,9 @@
 import { mkdirSync } from 'node:fs'
 import type { TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
+import type { MakeableKeys } from '../keys/makeable.ts'
 import { AgentRun, type RunLimits, type RunOptions, type Unfit } from './agent-run.ts'
-import type { AgentReady, FatalCode } from './agent/control.ts'
+import type { AgentReady, FatalCode, StartMessage } from './agent/control.ts'
 import { profiles } from './agent/profile.ts'
 import { deadlines } from './agent/watch.ts'
 import type { AgentAddress } from './client.ts'
@@ -13,7 +14,7 @@ import type { AgentAddress } from './client.ts'
 /** Why an agent was started: the first; the first that stands by, or one for another that died standing by; or what befell the one that served. */
 export type StartReason = 'first' | 'standby' | 'exit' | Unfit
 
-export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'logins' | 'domain' | 'log' | 'spawn'> {
+export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'logins' | 'domain' | 'used' | 'log' | 'spawn'> {
   /** A directory of mode 0700 with a short path: a unix socket's path has at most 107 bytes. */
   readonly directory: string
   /** Whether a second agent is kept that is ready to serve, see hasStandby. */
@@ -22,6 +23,8 @@ export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'logins' |
   readonly changed: (address: AgentAddress | null) => void
   readonly started: (reason: StartReason) => void
   readonly limits?: Partial<SupervisorLimits>
+  /** What is tried until an agent has served once, and what every agent's token must be able to. Otherwise what safety needs is tried. */
+  readonly probe?: StartMessage['probe']
 }
 
 export interface SupervisorLimits extends RunLimits {
@@ -59,6 +62,8 @@ export class AgentSupervisor {
   /** The one that serves is to be replaced as soon as there is another. */
   #succession: Unfit | undefined
   #address: AgentAddress | null = null
+  /** Measured by the first agent that served; a token does not change under its replacements. */
+  #makes: MakeableKeys | null = null
   #failedStarts = 0
   #stopping = false
   #givenUp = false
@@ -97,8 +102,11 @@ export class AgentSupervisor {
   }
 
   #start(reason: StartReason): void {
-    const { token, logins, domain, directory, log, spawn } = this.#options
-    const run = new AgentRun({ token, logins, domain, directory, log, limits: this.#limits, generation: ++this.#generation, ...(spawn === undefined ? {} : { spawn }) }, {
+    const { token, logins, domain, directory, log, used, spawn } = this.#options
+    const run = new AgentRun({
+      token, logins, domain, directory, log, limits: this.#limits, generation: ++this.#generation, probe: this.#probe,
+      ...(used === undefined ? {} : { used }), ...(spawn === undefined ? {} : { spawn }),
+    }, {
       fatal: (_run, sentence) => { this.#failFirst(sentence) },
       ready: (ready, message) => { this.#ready(ready, message) },
       unfit: (unfit, why) => { this.#unfit(unfit, why) },
@@ -113,6 +121,7 @@ export class AgentSupervisor {
   #ready(run: AgentRun, message: AgentReady): void {
     this.#starting = undefined
     this.#failedStarts = 0
+    this.#makes = message.makes ?? this.#makes
     if (this.#serving === undefined) this.#serve(run)
     else if (this.#succession !== undefined) this.#succeed(run, this.#limits.drain.inPeace)
     else this.#standby = run
@@ -205,6 +214,12 @@ export class AgentSupervisor {
     }, delay)
   }
 
+  /** A replacement must serve at once: it tries again only what would be unsafe if it had changed. */
+  get #probe(): StartMessage['probe'] {
+    const { extent = 'safety', needs = [] } = this.#options.probe ?? {}
+    return { extent: this.#makes === null ? extent : 'safety', needs }
+  }
+
   #reopen(reason: StartReason): void {
     this.#givenUp = false
     this.#fill(reason)
@@ -222,7 +237,7 @@ export class AgentSupervisor {
 
   #publish(run: AgentRun | undefined): void {
     this.#serving = run
-    this.#address = run?.address ?? null
+    this.#address = run?.address === undefined ? null : { ...run.address, makes: this.#makes }
     this.#options.changed(this.#address)
   }
 }

@@ -16,6 +16,7 @@ import { putTags } from '../store/tags.ts'
 import { checkDescription } from './description.ts'
 import { customKeyStoreId, description, grantTokens, keyId, limit, listedKeySpecs, listedKeyUsages, marker, policy } from './members.ts'
 import { keyMetadata } from './metadata.ts'
+import { refuseUnmakeable } from './makeable-key.ts'
 import { from, operation } from './operation.ts'
 import { cutPage, readPage } from './paging.ts'
 import { refuseUnbuilt, specOf, usageOf } from './new-key.ts'
@@ -54,6 +55,7 @@ export const CreateKey = operation({
     refuseUnbuilt(input)
   },
   async handle({ input, caller, locale, tx, plan, notes, settings }) {
+    refuseUnmakeable(settings, specOf(input), usageOf(input))
     const id = newKeyId()
     const arn = keyArn(locale.region, locale.accountId, id)
     const document = input.Policy ?? defaultKeyPolicy(locale.accountId)

@@ -6,6 +6,7 @@ import type { Hsm, MaterialPlan } from '../hsm/hsm.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import type { MaterialMode } from '../keys/ciphertext.ts'
 import type { Locale } from '../keys/identifier.ts'
+import type { MakeableKeys } from '../keys/makeable.ts'
 import type { KeyUsage } from '../keys/spec.ts'
 import type { KeyState } from '../keys/state.ts'
 import { compile } from '../shape/parse.ts'
@@ -68,6 +69,8 @@ export interface Settings {
   readonly cipherMode: MaterialMode
   /** Keys an account may have. */
   readonly keyQuota: number
+  /** The keys that every token which serves can make and use; null while no agent has said. */
+  readonly makes: MakeableKeys | null
 }
 
 interface ReadGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly db: Db }

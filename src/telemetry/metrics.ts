@@ -39,6 +39,13 @@ export interface MetricsOptions {
   readonly tokens: Iterable<string>
 }
 
+/** What a token tells of itself; null for what it does not tell. Bytes. */
+export interface TokenFigures {
+  readonly publicMemory: { readonly free: number | null; readonly total: number | null }
+  readonly privateMemory: { readonly free: number | null; readonly total: number | null }
+  readonly sessions: { readonly all: number | null; readonly readWrite: number | null }
+}
+
 export type Metrics = ReturnType<typeof createMetrics>
 export type RequestMetrics = Metrics['requests']
 export type HsmMetrics = Metrics['hsm']
@@ -136,6 +143,7 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
   const starts = declare.counter('hsm_agent_starts_total', 'Starts of an hsm-agent, by why one was needed.', ['token', 'reason'])
   const breaker = declare.gauge('hsm_breaker_open', 'Whether a gateway process sends no calls to the token (1: open, 0.5: half-open, 0: closed), worst process.', 'max', ['token'])
   const failedOver = declare.counter('hsm_failovers_total', 'Calls that failed on this token and went to another.', ['token'])
+  const tell = tokenMetrics(declare)
   const refused = declare.counter('hsm_material_refused_total', 'Material rows whose HMAC the HSM refused: a damaged or edited database.')
   const quarantined = declare.counter('hsm_quarantined_total', 'Calls refused for a minute because two agents died under them, by verb of the agent.', ['verb'])
   const verb = oneOf(agentVerbs, 'other')
@@ -153,6 +161,21 @@ function hsmMetrics(declare: Declare, token: (label: string) => string) {
     failedOver: (label: string) => failedOver.inc({ token: token(label) }),
     materialRefused: () => refused.inc(),
     quarantined: (name: string) => quarantined.inc({ verb: verb(name) }),
+    used: (label: string, figures: TokenFigures) => { tell(token(label), figures) },
+  }
+}
+
+function tokenMetrics(declare: Declare) {
+  const free = declare.gauge('hsm_token_memory_free_bytes', 'Free memory of the token, where it tells.', 'max', ['token', 'memory'])
+  const total = declare.gauge('hsm_token_memory_total_bytes', 'Memory of the token, where it tells.', 'max', ['token', 'memory'])
+  const open = declare.gauge('hsm_token_sessions', 'Sessions that the hsm-agent has open, where the token tells.', 'max', ['token', 'kind'])
+  return (label: string, { publicMemory, privateMemory, sessions }: TokenFigures) => {
+    for (const [memory, figures] of [['public', publicMemory], ['private', privateMemory]] as const) {
+      if (figures.free !== null) free.set({ token: label, memory }, figures.free)
+      if (figures.total !== null) total.set({ token: label, memory }, figures.total)
+    }
+    if (sessions.all !== null) open.set({ token: label, kind: 'all' }, sessions.all)
+    if (sessions.readWrite !== null) open.set({ token: label, kind: 'read-write' }, sessions.readWrite)
   }
 }
 

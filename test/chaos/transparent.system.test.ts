@@ -31,7 +31,8 @@ afterAll(async () => {
 })
 
 it('the agent finds the same token, domain and protection of keys', () => {
-  expect({ ...through.ready, library: '' }).toEqual({ ...direct.ready, library: '' })
+  const lasting = ({ ready }: TestToken) => ({ ...ready, library: '', capabilities: ready.capabilities.map(one => ({ ...one, milliseconds: 0 })) })
+  expect(lasting(through)).toEqual(lasting(direct))
   expect(through.ready.templateEnforced).toBe(true)
 })
 

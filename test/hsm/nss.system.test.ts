@@ -132,7 +132,7 @@ it('random bytes come in all lengths', async () => {
 describe('trent serve', () => {
   it('is refused on a token that whoever has the PIN can read, unless that is allowed', async () => {
     await expect(trent(['serve', '--config', config])).rejects.toMatchObject({
-      stderr: expect.stringContaining('token \'NSS Certificate DB\' lets whoever has its PIN unwrap keys as extractable, so that PIN and database together read every wrapped key: it serves only where hsm.allowWeakToken is true') as string,
+      stderr: expect.stringContaining('hsm.allowWeakToken is false, so that a token must keep keys from whoever has its PIN: token \'NSS Certificate DB\' does not pass template-enforced (the domain key unwraps no key as extractable, and cannot be changed): wrong answer, unwraps as extractable, CKA_DECRYPT can be set') as string,
     })
   })
 

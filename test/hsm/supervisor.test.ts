@@ -23,7 +23,7 @@ it.each([
 })
 
 describe('an agent that is replaced', () => {
-  const ready: AgentReady = { type: 'ready', serial: '1', model: 'm', library: 'l', fingerprint: 'f', templateEnforced: true, workers: { hot: 2, slow: 1 } }
+  const ready: AgentReady = { type: 'ready', serial: '1', model: 'm', library: 'l', fingerprint: 'f', templateEnforced: true, workers: { hot: 2, slow: 1 }, capabilities: [], makes: null }
   const token = { label: 'fake', serial: undefined, library: '/l.so', libraryParameters: undefined, profile: 'softhsm', pinFile: '/pin', env: {}, workers: 2, standby: false, pinVersion: 1 }
 
   /** An agent that is played by the test: it has a process id once it runs. */

@@ -1,6 +1,8 @@
 // What primary and agent say to each other on the control socket (file descriptor 3): JSON lines. The PIN comes here, when a login is
 // permitted, never in argv or env. JSON strings cannot be zeroed: docs/security-model.md says so.
 import { StringDecoder } from 'node:string_decoder'
+import type { MakeableKeys } from '../../keys/makeable.ts'
+import type { Capability, ProbeExtent, ProbeNeed } from './capability.ts'
 import type { PinState } from './pin-state.ts'
 import type { Deadlines } from './watch.ts'
 
@@ -19,6 +21,8 @@ export interface StartMessage {
   /** One path a worker: its unix socket. The agent starts fewer where the token gives it no session for each, see worker-sessions.ts. */
   readonly sockets: { readonly hot: readonly string[]; readonly slow: readonly string[] }
   readonly deadlines: Deadlines
+  /** How much of the token is tried before it serves, and what it must be able to. */
+  readonly probe: { readonly extent: ProbeExtent; readonly needs: readonly ProbeNeed[] }
   readonly keys: KeyLimits
 }
 
@@ -36,6 +40,7 @@ export type Job =
   | { readonly type: 'objects'; readonly token: TokenAddress }
   /** Without a login. */
   | { readonly type: 'token'; readonly token: TokenAddress }
+  | { readonly type: 'probe'; readonly token: TokenAddress; readonly sessions: number }
   | DomainJob
 
 /** Jobs on a domain that exists. Buffers are base64, the domain's id is hex. */
@@ -129,6 +134,18 @@ export interface AgentReady {
   readonly templateEnforced: boolean
   /** How many of the sockets it was given it listens on, from the first of each lane on. */
   readonly workers: { readonly hot: number; readonly slow: number }
+  /** What was tried at this start. */
+  readonly capabilities: readonly Capability[]
+  /** The keys that the token can make and use; null where the start tried too little to say. */
+  readonly makes: MakeableKeys | null
+  readonly usage?: TokenUsage | undefined
+}
+
+/** Bytes and sessions of this process's application; null for what the token does not tell. */
+export interface TokenUsage {
+  readonly publicMemory: { readonly free: number | null; readonly total: number | null }
+  readonly privateMemory: { readonly free: number | null; readonly total: number | null }
+  readonly sessions: { readonly all: number | null; readonly readWrite: number | null }
 }
 
 /** What an agent says of itself four times a second. */
@@ -136,6 +153,22 @@ export interface AgentUse {
   readonly rssBytes: number
   /** C_UnwrapKey since its start. */
   readonly unwraps: number
+  /** Now and then, what the token tells of its memory and sessions. */
+  readonly usage?: TokenUsage | undefined
+}
+
+/** What `trent hsm probe` prints. */
+export interface ProbeReport {
+  readonly profile: string
+  readonly manufacturer: string
+  readonly model: string
+  readonly serial: string
+  /** Its description and version. */
+  readonly library: string
+  readonly firmware: string
+  readonly usage: TokenUsage | undefined
+  readonly capabilities: readonly Capability[]
+  readonly makes: MakeableKeys | null
 }
 
 export type FatalCode = 'library' | 'token' | 'pin' | 'domain' | 'job' | 'internal'

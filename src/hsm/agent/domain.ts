@@ -8,6 +8,7 @@ import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanismList, mechanisms, type Attributes } from './template.ts'
 import { Fatal } from './token.ts'
+import { isTransient } from './transient.ts'
 import { chooseWrapMechanism } from './wrap-mechanism.ts'
 
 export interface Domain {
@@ -83,22 +84,25 @@ export function domainFingerprint(session: Session, domain: Domain): string {
 }
 
 /**
- * Whether the token keeps keys from whoever has the PIN: an unwrap as extractable and a change of CKA_DECRYPT, on the domain key
- * or on the way into a copy of it, must all fail.
- * Without it, PIN and a database copy together read wrapped keys.
+ * How the token lets whoever has the PIN at wrapped keys: by an unwrap as extractable, or a change of CKA_DECRYPT, on the domain key or
+ * on the way into a copy of it. Empty where all are refused; otherwise PIN and a database copy together read wrapped keys.
+ * @throws Fault when the token only failed, which is no refusal
  */
-export function templateEnforced(session: Session, domain: Domain): boolean {
-  const wrap = mechanisms.wrap(domain.wrapMechanism)
+export function templateBreaches(session: Session, { domainKey, wrapMechanism }: Pick<Domain, 'domainKey' | 'wrapMechanism'>): string[] {
+  const wrap = mechanisms.wrap(wrapMechanism)
   const sample = session.generateKey(mechanisms.aesKeyGen(), { TOKEN: false, SENSITIVE: true, EXTRACTABLE: true, VALUE_LEN: 32 })
-  const blob = session.wrap(wrap, domain.domainKey, sample)
+  const blob = session.wrap(wrap, domainKey, sample)
   session.destroy(sample)
   const secret: Attributes = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_AES, TOKEN: false }
-  const extractable = succeeds(() => { session.destroy(session.unwrap(wrap, domain.domainKey, blob, { ...secret, SENSITIVE: false, EXTRACTABLE: true })) })
-  const changeable = succeeds(() => { session.set(domain.domainKey, { DECRYPT: true }) })
-  const copyable = succeeds(() => { session.destroy(session.copy(domain.domainKey, { TOKEN: false, DECRYPT: true })) })
-  // Never leave the door open that was just found open.
-  if (changeable) session.set(domain.domainKey, { DECRYPT: false })
-  return !extractable && !changeable && !copyable
+  const breaches: string[] = []
+  if (succeeds(() => { session.destroy(session.unwrap(wrap, domainKey, blob, { ...secret, SENSITIVE: false, EXTRACTABLE: true })) })) breaches.push('unwraps as extractable')
+  if (succeeds(() => { session.set(domainKey, { DECRYPT: true }) })) {
+    // Never leave the door open that was just found open.
+    session.set(domainKey, { DECRYPT: false })
+    breaches.push('CKA_DECRYPT can be set')
+  }
+  if (succeeds(() => { session.destroy(session.copy(domainKey, { TOKEN: false, DECRYPT: true })) })) breaches.push('CKA_DECRYPT can be set in a copy')
+  return breaches
 }
 
 function succeeds(run: () => void): boolean {
@@ -106,7 +110,7 @@ function succeeds(run: () => void): boolean {
     run()
     return true
   } catch (thrown) {
-    if (thrown instanceof Fault) return false
+    if (thrown instanceof Fault && !isTransient(thrown.ckr)) return false
     throw thrown
   }
 }

@@ -9,6 +9,7 @@ import { ckrOf } from './fault.ts'
 import { domainState, joinDomain, removeTransportKey, transportKey, type Joining } from './join-domain.ts'
 import { logIn, type LoginDesk } from './login.ts'
 import { pinStateOf } from './pin-state.ts'
+import { probeToken } from './probe-job.ts'
 import { retireVersion, rewrap } from './rewrap.ts'
 import { Fatal, findToken, initializedTokens, loadLibrary, openSession, profileOf } from './token.ts'
 
@@ -26,6 +27,7 @@ export async function runJob(job: Job, desk: LoginDesk): Promise<unknown> {
   const session = openSession(token)
   await logIn(token, session, desk)
   if (job.type === 'objects') return listObjects(session)
+  if (job.type === 'probe') return probeToken(token, session, job.token, job.sessions)
   const joining = { session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId) }
   return job.type === 'init-domain' ? initDomain({ ...joining, recoveryKey: job.recoveryKey }) : runDomainJob(joining, job)
 }

@@ -2,14 +2,18 @@
 import type { PKCS11 } from 'pkcs11js'
 import { attempt, type Remedies } from './attempt.ts'
 import { makeSessionCanary, passes, sharedFor100Milliseconds } from './canary.ts'
+import { has, unmet } from './capability.ts'
 import type { FromAgent, StartMessage } from './control.ts'
-import { domainFingerprint, findDomain, templateEnforced, uuidBytes } from './domain.ts'
+import { domainFingerprint, findDomain, uuidBytes } from './domain.ts'
 import { Fault } from './fault.ts'
 import { KeysInUse, type OpenKey } from './keys-in-use.ts'
+import { probe, type Probed } from './probe.ts'
+import type { Wrapping } from './probe-bench.ts'
 import type { Profile } from './profile.ts'
 import { logIn, type LoginDesk } from './login.ts'
 import type { Session } from './session.ts'
-import { findToken, openSession } from './token.ts'
+import { Fatal, findToken, openSession, type OpenToken } from './token.ts'
+import { tokenUsage } from './usage.ts'
 import { Watch, watchMemory } from './watch.ts'
 import { openWorkerSessions } from './worker-sessions.ts'
 import type { FromWorker, OpenOutcome, WorkerStart } from './worker.ts'
@@ -18,6 +22,8 @@ import { Workers, type Reply } from './workers.ts'
 const lookEveryMilliseconds = 50
 const aliveEveryMilliseconds = 250
 const expireEveryMilliseconds = 1_000
+/** The token is asked for its memory and sessions every 10 s. */
+const beatsPerUsage = 40
 
 export interface Serving {
   /** Resolves when nobody is connected any more, or has been cut off after so many milliseconds, and the token is logged out. */
@@ -31,7 +37,7 @@ export async function serve(message: StartMessage, desk: LoginDesk): Promise<Ser
   const session = openSession(token)
   await logIn(token, session, desk)
   const domain = findDomain(session, token.profile, uuidBytes(message.domain.id), message.domain.version)
-  const enforced = templateEnforced(session, domain)
+  const probed = probeFor(message, token, { key: domain.domainKey, mechanism: domain.wrapMechanism })
   const canary = makeSessionCanary(session, token.profile.gcmIv)
   const { hot, slow, sessions } = openWorkerSessions(token, { hot: message.sockets.hot.length, slow: message.sockets.slow.length })
   const sockets = [...message.sockets.hot.slice(0, hot), ...message.sockets.slow.slice(0, slow)]
@@ -68,17 +74,25 @@ export async function serve(message: StartMessage, desk: LoginDesk): Promise<Ser
 
   tell({
     type: 'ready', serial: token.serial, model: token.model, library: message.token.library,
-    fingerprint: domainFingerprint(session, domain), templateEnforced: enforced, workers: { hot, slow },
+    fingerprint: domainFingerprint(session, domain), templateEnforced: has(probed.capabilities, 'template-enforced'), workers: { hot, slow }, ...probed, usage: tokenUsage(token),
   })
   session.takeTimings()
   setInterval(() => { keys.expire(performance.now()) }, expireEveryMilliseconds)
-  keepWatch(new Watch(watch, message.deadlines), keys, tell)
+  keepWatch(new Watch(watch, message.deadlines), token, keys, tell)
   return {
     async drain(milliseconds) {
       await workers.drain(milliseconds)
       logOut(token.p11, session)
     },
   }
+}
+
+/** @throws Fatal for a token that cannot do what a setting needs: it serves nothing */
+function probeFor({ token: { label }, probe: { extent, needs }, sockets }: StartMessage, token: OpenToken, wrapping: Wrapping): Probed {
+  const probed = probe({ token, extent, wrapping, sessions: sockets.hot.length + sockets.slow.length })
+  const refuted = unmet(label, probed.capabilities, needs)
+  if (refuted !== undefined) throw new Fatal('token', refuted)
+  return probed
 }
 
 /** Once no worker is in a call: C_Finalize was measured to crash under one. Should it hang, the supervisor ends the process. */
@@ -105,10 +119,13 @@ function openKey(keys: KeysInUse, profile: Profile, remedies: Remedies, row: Buf
   return { ok: false, status: outcome.status === 'invalid' ? 'fault' : outcome.status, ckr: outcome.ckr, text: outcome.text }
 }
 
-function keepWatch(watch: Watch, keys: KeysInUse, tell: (message: FromAgent) => void): void {
+function keepWatch(watch: Watch, token: OpenToken, keys: KeysInUse, tell: (message: FromAgent) => void): void {
   setInterval(() => {
     for (const overrun of watch.look(performance.now())) tell({ type: 'overrun', ...overrun })
   }, lookEveryMilliseconds)
   // Sent from the thread that unwraps: its silence is how the supervisor sees that this thread hangs.
-  setInterval(() => { tell({ type: 'alive', rssBytes: process.memoryUsage.rss(), unwraps: keys.unwraps }) }, aliveEveryMilliseconds)
+  let beats = 0
+  setInterval(() => {
+    tell({ type: 'alive', rssBytes: process.memoryUsage.rss(), unwraps: keys.unwraps, ...(++beats % beatsPerUsage === 0 ? { usage: tokenUsage(token) } : {}) })
+  }, aliveEveryMilliseconds)
 }

@@ -25,6 +25,8 @@ const attributeTypes = {
   MODULUS: pkcs11.CKA_MODULUS,
   MODULUS_BITS: pkcs11.CKA_MODULUS_BITS,
   PUBLIC_EXPONENT: pkcs11.CKA_PUBLIC_EXPONENT,
+  EC_PARAMS: pkcs11.CKA_EC_PARAMS,
+  EC_POINT: pkcs11.CKA_EC_POINT,
   ALLOWED_MECHANISMS: 0x40000600,
 } as const
 export type AttributeName = keyof typeof attributeTypes
