@@ -1,8 +1,8 @@
 // Where the probe works: sessions of its own, whose objects are gone when it is done, and the list of what was found.
 import type { Handle, KeyPair, Mechanism } from 'pkcs11js'
-import { ckrName } from './ckr.ts'
 import { KmsError } from '../../errors.ts'
-import type { Capability, CapabilityName, CapabilityOutcome } from './capability.ts'
+import { capabilityTitles, type Capability, type CapabilityName, type CapabilityOutcome } from './capability.ts'
+import { ckrName } from './ckr.ts'
 import { Fault, ckrOf } from './fault.ts'
 import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
@@ -38,6 +38,7 @@ export interface ProbeGround {
 
 /** A device's bad moment is not its nature. */
 const tries = 5
+const order = Object.keys(capabilityTitles)
 
 export class ProbeBench {
   readonly profile: Profile
@@ -73,6 +74,11 @@ export class ProbeBench {
   /** What is known without a try. */
   note(name: CapabilityName, outcome: CapabilityOutcome, detail: string): void {
     this.found.push({ name, outcome, detail, milliseconds: 0 })
+  }
+
+  /** What was found, in the order of the tables. */
+  ordered(): Capability[] {
+    return [...this.found].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
   }
 
   generate(mechanism: Mechanism, attributes: Attributes): Handle {

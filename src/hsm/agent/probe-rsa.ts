@@ -3,6 +3,7 @@
 import { constants, createCipheriv, createHash, createPublicKey, generateKeyPairSync, publicEncrypt, randomBytes, verify, type KeyObject } from 'node:crypto'
 import type { Handle, KeyPair } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
+import { capabilityTitles, type CapabilityName } from './capability.ts'
 import { curves, digestInfo, gcmAnswer, sample } from './known-answers.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
 import { hashBits, number, pssMechanism, type HashBits } from './probe-mechanism.ts'
@@ -52,7 +53,7 @@ export function probeRsa(bench: ProbeBench, deep: boolean, largestBits: number):
   })
   for (const bits of [3072, 4096] as const) probeLargePair(bench, bits, deep, largestBits)
   if (made === undefined || publicKey === undefined) {
-    bench.clear()
+    noteMissing(bench)
     return
   }
   const { privateKey } = made
@@ -69,6 +70,13 @@ export function probeRsa(bench: ProbeBench, deep: boolean, largestBits: number):
   probeRsaSigning(bench, { handle: privateKey, publicKey: known })
   probeRsaDecryption(bench, once(() => keyFor({ DECRYPT: true })))
   probeImport(bench, once(() => keyFor({ UNWRAP: true })))
+  bench.clear()
+}
+
+/** Without a key pair none of the other rows can be tried. */
+function noteMissing(bench: ProbeBench): void {
+  const names = (Object.keys(capabilityTitles) as CapabilityName[]).filter(name => /^(wrap-rsa|rsa-|import-)/.test(name))
+  for (const name of names) if (!bench.found.some(one => one.name === name)) bench.note(name, 'failed', 'no RSA-2048 key pair')
   bench.clear()
 }
 

@@ -9,7 +9,7 @@ import { Missing, ProbeBench, type Wrapping } from './probe-bench.ts'
 import { probeCurve, probeEd25519 } from './probe-ec.ts'
 import { number } from './probe-mechanism.ts'
 import { probeRsa } from './probe-rsa.ts'
-import { probeBadWrap, probeDerivedMode, probeGcm, probeHmac, probeHmacWrap, probeKeyWrap, probeSecrecy } from './probe-secret.ts'
+import { probeDerivedMode, probeGcm, probeHmac, probeHmacWrap, probeKeyWrap, probeRandom, probeSecrecy, probeWrapping } from './probe-secret.ts'
 import { probeSessions } from './probe-sessions.ts'
 import type { MakeableKeys } from '../../keys/makeable.ts'
 import { Fatal, openSession, type OpenToken } from './token.ts'
@@ -40,21 +40,27 @@ export function probe({ token, extent, wrapping, sessions }: ProbeOrder): Probed
   })
   try {
     probeSecrecy(bench)
-    probeGcm(bench)
-    probeKeyWrap(bench)
-    probeHmac(bench, 256)
-    if (extent === 'safety') return { capabilities: bench.found, makes: null }
+    if (extent === 'safety') return { capabilities: bench.ordered(), makes: null }
+    probeBasics(bench)
     probeUses(bench, extent === 'whole', largestRsaKey(token))
     probeSessions(bench, token, sessions)
-    return { capabilities: bench.found, makes: makeableKeys(bench.found) }
+    return { capabilities: bench.ordered(), makes: makeableKeys(bench.found) }
   } finally {
     bench.close()
   }
 }
 
+/** What every start stands on. */
+function probeBasics(bench: ProbeBench): void {
+  probeRandom(bench)
+  probeGcm(bench)
+  probeKeyWrap(bench)
+  probeHmac(bench, 256)
+}
+
 function probeUses(bench: ProbeBench, deep: boolean, largestBits: number): void {
   for (const bits of [224, 384, 512] as const) probeHmac(bench, bits)
-  probeBadWrap(bench)
+  probeWrapping(bench)
   for (const bits of [224, 256, 384, 512] as const) probeHmacWrap(bench, bits)
   probeDerivedMode(bench)
   probeRsa(bench, deep, largestBits)
