@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Command } from 'commander'
 import type { Config } from '../config.ts'
-import { summaryOf } from '../hsm/agent/capability.ts'
+import { summaryOf, weaknesses } from '../hsm/agent/capability.ts'
 import type { AgentReady } from '../hsm/agent/control.ts'
 import { createExporter, type Readiness } from '../http/exporter.ts'
 import { operations } from '../operations/table.ts'
@@ -64,7 +64,8 @@ async function servePrimary(config: Config): Promise<void> {
       if (ready === undefined) continue
       const { serial, model, library, fingerprint, templateEnforced, capabilities } = ready
       log.info({ token: label, serial, model, library, fingerprint, templateEnforced, capabilities: summaryOf(capabilities) }, 'the token holds the domain of this database')
-      if (!templateEnforced) log.warn({ token: label }, 'the token does not enforce the unwrap template: PIN and database together can read wrapped keys')
+      const weak = weaknesses(capabilities)
+      if (weak.length > 0) log.warn({ token: label, weak }, 'the token does not keep keys from whoever has its PIN: PIN and database together can read wrapped keys')
     }
     const port = await fleet.start(config.gateway.processes)
     const exporter = await startExporter(config, { pool, fleet, domain, aggregate, metrics })
@@ -127,8 +128,10 @@ function standing({ label, address, ready, outside, isLatched }: ServedToken): s
   return `${label}: ${address === null ? 'no hsm-agent serves' : tokenDetail(ready)}`
 }
 
-const tokenDetail = ({ templateEnforced, capabilities }: AgentReady): string =>
-  `${templateEnforced ? 'template enforced' : 'template NOT enforced: PIN and database together can read wrapped keys'}; ${summaryOf(capabilities)}`
+function tokenDetail({ templateEnforced, capabilities }: AgentReady): string {
+  const weak = weaknesses(capabilities).length === 0 ? '' : ': PIN and database together can read wrapped keys'
+  return `${templateEnforced ? 'template enforced' : 'template NOT enforced'}${weak}; ${summaryOf(capabilities)}`
+}
 
 function endOnSignal(log: Log, close: () => Promise<void>): void {
   let ending = false

@@ -1,6 +1,7 @@
 // Several tokens of one domain as one HSM: the first of the configuration that is well serves, the others stand by for it. A call that
 // fails for the token's sake goes to the next token; one that fails for its own (a wrong ciphertext, a forged row) does not.
 import { encodeContext } from '../keys/context.ts'
+import { makeableOnEach, type MakeableKeys } from '../keys/makeable.ts'
 import type { SealedMaterial } from '../keys/material.ts'
 import type { AnswerFrame } from './agent/frames.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
@@ -84,6 +85,12 @@ export class HsmPool implements Hsm {
       member.draining = standing?.draining ?? false
       member.client.setAgent(standing?.address ?? null)
     }
+  }
+
+  /** What every token that has served can make and use; null while none has said. */
+  get makes(): MakeableKeys | null {
+    const known = this.#members.flatMap(({ client }) => client.makes ?? [])
+    return known.length === 0 ? null : makeableOnEach(known)
   }
 
   get available(): boolean {

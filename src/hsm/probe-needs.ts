@@ -1,6 +1,6 @@
 // What a deployment's settings ask of a token: the agent refuses to serve one whose probe refutes any of it.
 import type { Config } from '../config.ts'
-import type { CapabilityName, ProbeNeed } from './agent/capability.ts'
+import { secrecy, type CapabilityName, type ProbeNeed } from './agent/capability.ts'
 
 const weak = 'hsm.allowWeakToken is false, so that a token must keep keys from whoever has its PIN'
 const symmetric: readonly CapabilityName[] = ['aes-gcm-encrypt', 'aes-gcm-decrypt', 'aes-gcm-bad-tag']
@@ -16,6 +16,6 @@ export function probeNeeds({ hsm, keys }: Pick<Config, 'hsm' | 'keys'>): readonl
     ...(keys.cipherMode === 'derived' ? need('keys.cipherMode is derived', 'derived-mode') : []),
     ...(keys.cipherMode === 'derived' && keys.residency === 'wrapped' ? need('keys.cipherMode is derived and keys.residency is wrapped', 'wrap-hmac-256') : []),
     ...need('hsm.tokens.workers asks for more sessions than there are', 'sessions'),
-    ...(hsm.allowWeakToken ? [] : need(weak, 'template-enforced', 'not-readable', 'not-wrappable')),
+    ...(hsm.allowWeakToken ? [] : need(weak, ...secrecy)),
   ]
 }

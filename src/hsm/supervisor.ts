@@ -23,7 +23,7 @@ export interface SupervisorOptions extends Pick<RunOptions, 'token' | 'logins' |
   readonly changed: (address: AgentAddress | null) => void
   readonly started: (reason: StartReason) => void
   readonly limits?: Partial<SupervisorLimits>
-  /** What is tried until an agent has served once, and what every agent's token must be able to. Otherwise what safety needs is tried. */
+  /** What is tried until an agent has served once, and what each agent's token must be able to as far as that was tried. Otherwise: that keys stay secret. */
   readonly probe?: StartMessage['probe']
 }
 
@@ -214,7 +214,7 @@ export class AgentSupervisor {
     }, delay)
   }
 
-  /** A replacement must serve at once: it tries again only what would be unsafe if it had changed. */
+  /** A replacement must serve at once: it tries again only that keys stay secret. */
   get #probe(): StartMessage['probe'] {
     const { extent = 'safety', needs = [] } = this.#options.probe ?? {}
     return { extent: this.#makes === null ? extent : 'safety', needs }

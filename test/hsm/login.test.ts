@@ -53,11 +53,11 @@ describe('an agent that has found its token', () => {
     await settle()
     expect(scene.sent).toEqual([{ type: 'pin', pin: '1234', inSpiteOf: 'usual' }])
     scene.say({ type: 'login', outcome: 'good' })
-    scene.say({ type: 'alive' })
+    scene.say({ type: 'alive', rssBytes: 0, unwraps: 0 })
     await vi.advanceTimersByTimeAsync(60_000)
     scene.child.emit('close', 0, null)
     await settle()
-    expect([scene.ended, scene.heard]).toEqual([['good'], [{ type: 'alive' }]])
+    expect([scene.ended, scene.heard]).toEqual([['good'], [{ type: 'alive', rssBytes: 0, unwraps: 0 }]])
     expect(scene.killed).not.toHaveBeenCalled()
   })
 

@@ -60,6 +60,16 @@ test('the time of a PKCS#11 function has a bucket at ten microseconds', async ()
   expect(samples.get('hsm_function_duration_seconds_bucket{le="0.00001",token="alpha",function="C_GenerateRandom"}')).toBe(1)
 })
 
+test('what a token tells of memory and sessions is a gauge, and what it does not tell is none', async () => {
+  const metrics = create()
+  metrics.hsm.used('alpha', { publicMemory: { free: 512, total: 1_024 }, privateMemory: { free: null, total: null }, sessions: { all: 4, readWrite: null } })
+  const samples = samplesOf(await metrics.registry.metrics())
+  expect([...samples].filter(([name]) => name.startsWith('hsm_token_'))).toEqual([
+    ['hsm_token_memory_free_bytes{token="alpha",memory="public"}', 512], ['hsm_token_memory_total_bytes{token="alpha",memory="public"}', 1_024],
+    ['hsm_token_sessions{token="alpha",kind="all"}', 4],
+  ])
+})
+
 test('every metric that the exporter promises is declared, and no label is named after a key or a principal', async () => {
   const metrics = create()
   const families = await snapshot(metrics)
@@ -67,14 +77,14 @@ test('every metric that the exporter promises is declared, and no label is named
   expect(names).toEqual(expect.arrayContaining([
     'trent_build_info', 'kms_requests_total', 'kms_request_duration_seconds', 'kms_requests_in_flight', 'kms_authn_failures_total',
     'kms_authz_denied_total', 'hsm_function_duration_seconds', 'hsm_function_errors_total', 'hsm_queue_seconds', 'hsm_up', 'hsm_pin_latched',
-    'hsm_agent_starts_total', 'hsm_material_refused_total', 'cache_hits_total', 'cache_misses_total', 'cache_bypassed',
+    'hsm_agent_starts_total', 'hsm_token_memory_free_bytes', 'hsm_token_memory_total_bytes', 'hsm_token_sessions', 'hsm_material_refused_total', 'cache_hits_total', 'cache_misses_total', 'cache_bypassed',
     'audit_records_total', 'audit_journal_commit_seconds', 'audit_journal_unshipped_bytes', 'audit_journal_unshipped_batches',
     'audit_ship_failures_total', 'db_pool_connections', 'nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes',
     'process_cpu_seconds_total',
   ]))
   expect(families.filter(family => family.type === 'counter' && !family.name.endsWith('_total'))).toEqual([])
   const labels = new Set(families.flatMap(family => family.samples.flatMap(sample => Object.keys(sample.labels))))
-  for (const label of labels) expect(['version', 'node', 'le', 'operation', 'code', 'reason', 'token', 'function', 'ckr', 'kind', 'state']).toContain(label)
+  for (const label of labels) expect(['version', 'node', 'le', 'operation', 'code', 'reason', 'token', 'function', 'ckr', 'kind', 'state', 'memory']).toContain(label)
 })
 
 test('the CPU counter grows by what was used since the last reading, not by the whole again', async () => {

@@ -12,8 +12,8 @@ export const capabilityTitles = {
   'template-enforced': 'the domain key unwraps no key as extractable, and cannot be changed',
   'not-readable': 'the value of a key that may not leave is refused',
   'not-wrappable': 'a key that may not leave is not wrapped, by the domain key or another',
-  'mechanisms-kept': 'a key is used by its CKA_ALLOWED_MECHANISMS alone',
   'random': 'C_GenerateRandom',
+  'mechanisms-kept': 'a key is used by its CKA_ALLOWED_MECHANISMS alone',
   'aes-gcm-encrypt': 'AES-256-GCM with additional data, opened by OpenSSL',
   'aes-gcm-decrypt': 'AES-256-GCM of a known ciphertext',
   'aes-gcm-bad-tag': 'AES-256-GCM refuses a changed tag, text or additional data',
@@ -75,7 +75,7 @@ export interface Capability {
   readonly milliseconds: number
 }
 
-/** How much is tried: what a start must know to be safe, what a token can be used for, and that with what takes seconds. */
+/** How much is tried: that keys stay secret, what a token can be used for, and that with what takes seconds. */
 export type ProbeExtent = 'safety' | 'usual' | 'whole'
 
 /** A capability that a setting cannot do without. */
@@ -84,6 +84,12 @@ export interface ProbeNeed {
   /** The rest of the sentence before what was found: the setting and its value. */
   readonly because: string
 }
+
+/** What keeps keys from whoever has the PIN. */
+export const secrecy = ['template-enforced', 'not-readable', 'not-wrappable'] as const satisfies readonly CapabilityName[]
+
+/** What of it did not pass. */
+export const weaknesses = (found: readonly Capability[]): CapabilityName[] => secrecy.filter(name => !has(found, name))
 
 export const has = (found: readonly Capability[], name: CapabilityName): boolean =>
   found.some(capability => capability.name === name && capability.outcome === 'passed')

@@ -7,11 +7,12 @@ import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 import { Fatal } from './token.ts'
+import { isTransient } from './transient.ts'
 
 /** RFC 5649, section 3: the alternative initial value. */
 const alternativeIv = Buffer.from('a65959a6', 'hex')
 
-/** @throws Fatal 'token' when none of the profile's mechanisms is RFC 5649 */
+/** @throws Fatal 'token' when none of the profile's mechanisms is RFC 5649; Fault when the token only failed */
 export function chooseWrapMechanism(session: Session, profile: Profile): number {
   const found = profile.wrapMechanisms.find(mechanism => isRfc5649(session, mechanism))
   if (found === undefined) throw new Fatal('token', `hsm.tokens.profile '${profile.name}': none of its wrap mechanisms (${profile.wrapMechanisms.map(one => `0x${one.toString(16)}`).join(', ')}) is AES key wrap with padding (RFC 5649) on this token`)
@@ -31,7 +32,8 @@ function isRfc5649(session: Session, mechanism: number): boolean {
     const cipher = createCipheriv('id-aes256-wrap-pad', wrappingValue, alternativeIv)
     return Buffer.concat([cipher.update(value), cipher.final()]).equals(blob)
   } catch (thrown) {
-    if (thrown instanceof Fault) return false
+    // A device's bad moment says nothing of its mechanisms.
+    if (thrown instanceof Fault && !isTransient(thrown.ckr)) return false
     throw thrown
   }
 }
