@@ -130,7 +130,7 @@ export const settings = {
   },
   hsm: {
     domainFingerprint: text<Optional>(/^[0-9a-f]{64}$/, '64 of 0-9 and a-f', 'SHA-256 that the token\'s domain must have', optional),
-    allowWeakToken: flag(false, 'Whether a token may serve that lets whoever has its PIN unwrap keys as extractable'),
+    allowWeakToken: flag(false, 'Whether a token may serve that lets whoever has its PIN unwrap keys as extractable, or read or wrap keys that may not leave it'),
     tokens: { item: tokenSettings, most: 16, description: 'The tokens of the domain, first choice first' } as List<typeof tokenSettings>,
   },
   keys: {

@@ -25,7 +25,7 @@ export const probeCommand = (): Command =>
     .action(async (options: ProbeOptions) => {
       const config = readConfig(options)
       const token = chooseToken(config, options.token)
-      const report = await withDatabase(config, pool => runTokenJob<ProbeReport>({ config, pool, token }, { type: 'probe', sessions: sessionsOf(token) }))
+      const report = await withDatabase(config, pool => runTokenJob<ProbeReport>({ config, pool, token }, { type: 'probe', extent: 'whole', sessions: sessionsOf(token) }))
       process.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : options.markdown === true ? probeMarkdown(report) : probeTable(token.label, report))
     })
 

@@ -53,7 +53,7 @@ function host({ pinVersion = 1, through = pool }: { pinVersion?: number; through
   const dataDirectory = join(folder, String(hosts.length))
   const pinFile = join(folder, 'pin')
   writeFileSync(pinFile, '1234', { mode: 0o600 })
-  const token = { label: 'shared', serial: undefined, library: '/l.so', libraryParameters: undefined, profile: 'softhsm', pinFile, env: {}, workers: 2, pinVersion }
+  const token = { label: 'shared', serial: undefined, library: '/l.so', libraryParameters: undefined, profile: 'softhsm', pinFile, env: {}, workers: 2, pinVersion, standby: false }
   const logged: string[] = []
   const logins = new TokenLogins({ token, pool: through, dataDirectory, log: (_level, message) => { logged.push(message) } })
   const made: Host = {

@@ -40,7 +40,7 @@ export type Job =
   | { readonly type: 'objects'; readonly token: TokenAddress }
   /** Without a login. */
   | { readonly type: 'token'; readonly token: TokenAddress }
-  | { readonly type: 'probe'; readonly token: TokenAddress; readonly sessions: number }
+  | { readonly type: 'probe'; readonly token: TokenAddress; readonly extent: Exclude<ProbeExtent, 'safety'>; readonly sessions: number }
   | DomainJob
 
 /** Jobs on a domain that exists. Buffers are base64, the domain's id is hex. */

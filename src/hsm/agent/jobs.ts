@@ -27,7 +27,7 @@ export async function runJob(job: Job, desk: LoginDesk): Promise<unknown> {
   const session = openSession(token)
   await logIn(token, session, desk)
   if (job.type === 'objects') return listObjects(session)
-  if (job.type === 'probe') return probeToken(token, session, job.token, job.sessions)
+  if (job.type === 'probe') return probeToken(token, session, job)
   const joining = { session, profile: token.profile, library: job.token.library, serial: token.serial, domainId: uuidBytes(job.domainId) }
   return job.type === 'init-domain' ? initDomain({ ...joining, recoveryKey: job.recoveryKey }) : runDomainJob(joining, job)
 }

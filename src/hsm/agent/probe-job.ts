@@ -1,9 +1,9 @@
-// `trent hsm probe`: the whole probe, on a token that need not hold a domain. A stand-in for the domain key is made as the ceremony
-// makes one, of session objects.
+// `trent hsm probe`: the probe of a token that need not hold a domain. A stand-in for the domain key is made as the ceremony makes one,
+// of session objects.
 import { randomBytes } from 'node:crypto'
 import type { Handle } from 'pkcs11js'
 import { ckrName } from './ckr.ts'
-import type { ProbeReport, TokenAddress } from './control.ts'
+import type { Job, ProbeReport } from './control.ts'
 import { domainKeyAttributes } from './domain.ts'
 import { Fault } from './fault.ts'
 import { unwrapWithTemplate } from './nested-template.ts'
@@ -19,11 +19,11 @@ const transportKeyBits = 2048
 const publicExponent = Buffer.from([1, 0, 1])
 
 /** `session` is logged in and stays open. @throws Fatal */
-export function probeToken(token: OpenToken, session: Session, address: TokenAddress, sessions: number): ProbeReport {
+export function probeToken(token: OpenToken, session: Session, { token: { library: path }, extent, sessions }: Extract<Job, { type: 'probe' }>): ProbeReport {
   const { p11, slot, profile } = token
   const info = p11.C_GetTokenInfo(slot.handle)
   const library = p11.C_GetInfo()
-  const { capabilities, makes } = probe({ token, extent: 'whole', wrapping: standIn(session, token, address.library), sessions })
+  const { capabilities, makes } = probe({ token, extent, wrapping: standIn(session, token, path), sessions })
   const version = ({ major, minor }: { major: number; minor: number }): string => `${major}.${minor}`
   return {
     profile: profile.name, manufacturer: info.manufacturerID.trim(), model: token.model, serial: token.serial,
