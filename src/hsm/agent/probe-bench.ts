@@ -153,8 +153,10 @@ export class ProbeBench {
       } catch (thrown) {
         if (thrown instanceof WrongAnswer || thrown instanceof Fatal) return ['wrong', thrown.message]
         if (thrown instanceof Missing) return ['failed', thrown.message]
-        // Something that Trent itself checks was not right.
+        // Something that Trent itself checks was not right, or nothing that OpenSSL can read.
         if (thrown instanceof KmsError) return ['wrong', thrown.code]
+        const code = opensslCode(thrown)
+        if (code !== undefined) return ['wrong', `OpenSSL takes it for none: ${code}`]
         if (!(thrown instanceof Fault)) throw thrown
         if (tried === tries || !isTransient(thrown.ckr)) return ['failed', `${thrown.call}: ${ckrName(thrown.ckr)}`]
         // What failed may have left an operation behind. The former session stays open: keys belong to it.
@@ -176,6 +178,12 @@ export class ProbeBench {
     this.#made.push(handle)
     return handle
   }
+}
+
+/** Of an error that node:crypto throws over what it was given: a point off its curve, a modulus that is none. */
+function opensslCode(thrown: unknown): string | undefined {
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+  return /^ERR_(OSSL|CRYPTO)_/.test(code) ? code : undefined
 }
 
 function closeQuietly({ p11, handle }: Session): void {

@@ -4,7 +4,7 @@ import type { Handle, KeyPair } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { curves, ed25519Oid, sample } from './known-answers.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
-import { CKK_EC_EDWARDS, ecdhMechanism, ed25519phMechanism, number } from './probe-mechanism.ts'
+import { CKK_EC_EDWARDS, ecdhMechanism, ed25519phMechanism, newer } from './probe-mechanism.ts'
 import type { Attributes } from './template.ts'
 
 type CurveName = keyof typeof curves
@@ -75,14 +75,14 @@ function bare(found: Buffer, length: number): Buffer {
 }
 
 export function probeEd25519(bench: ProbeBench): void {
-  const signing = [number.EC_EDWARDS_KEY_PAIR_GEN, number.EDDSA]
-  const makePair = (use: Attributes): KeyPair => bench.generatePair({ mechanism: number.EC_EDWARDS_KEY_PAIR_GEN }, { VERIFY: true, EC_PARAMS: ed25519Oid }, use)
+  const signing = [newer.EC_EDWARDS_KEY_PAIR_GEN, newer.EDDSA]
+  const makePair = (use: Attributes): KeyPair => bench.generatePair({ mechanism: newer.EC_EDWARDS_KEY_PAIR_GEN }, { VERIFY: true, EC_PARAMS: ed25519Oid }, use)
   const edwardsPoint = (handle: Handle): { key: KeyObject; encoding: string } => {
     const found = bench.session.get(handle, 'EC_POINT')
     const point = bare(found, 32)
     return { key: createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: point.toString('base64url') }, format: 'jwk' }), encoding: encodingOf(found, point) }
   }
-  const sign = (handle: Handle): Buffer => Buffer.from(bench.session.sign({ mechanism: number.EDDSA }, handle, sample, 64))
+  const sign = (handle: Handle): Buffer => Buffer.from(bench.session.sign({ mechanism: newer.EDDSA }, handle, sample, 64))
   bench.row('ed25519', signing, () => {
     const { publicKey, privateKey } = makePair({ SIGN: true, EXTRACTABLE: false })
     const { key, encoding } = edwardsPoint(publicKey)

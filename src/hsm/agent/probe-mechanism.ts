@@ -3,7 +3,7 @@ import pkcs11 from 'pkcs11js'
 import type { ECDH1, Mechanism, RsaPSS } from 'pkcs11js'
 
 /** Numbers of PKCS#11 v3.0 and v3.2 that pkcs11js does not name. */
-export const number = {
+export const newer = {
   RSA_AES_KEY_WRAP: 0x1054, EC_EDWARDS_KEY_PAIR_GEN: 0x1055, EDDSA: 0x1057, ML_KEM_KEY_PAIR_GEN: 0x0f, ML_KEM: 0x17, ML_DSA_KEY_PAIR_GEN: 0x1c, ML_DSA: 0x1d,
 } as const
 export const CKK_EC_EDWARDS = 0x40
@@ -38,5 +38,5 @@ const eddsaParametersBytes = 24
 export function ed25519phMechanism(): Mechanism {
   const parameter = Buffer.alloc(eddsaParametersBytes)
   parameter[0] = 1
-  return { mechanism: number.EDDSA, parameter }
+  return { mechanism: newer.EDDSA, parameter }
 }

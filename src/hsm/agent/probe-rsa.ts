@@ -1,19 +1,19 @@
 // The probe's rows of RSA keys. A pair takes long to make, so one serves all rows, with the use that a row needs: where private keys
 // can be wrapped, by unwrapping it with that use, as Trent does; otherwise by another pair.
-import { constants, createCipheriv, createHash, createPublicKey, generateKeyPairSync, publicEncrypt, randomBytes, verify, type KeyObject } from 'node:crypto'
+import { constants, createHash, createPublicKey, generateKeyPairSync, publicEncrypt, randomBytes, verify, type KeyObject } from 'node:crypto'
 import type { Handle, KeyPair } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { capabilityTitles, type CapabilityName } from './capability.ts'
 import { curves, digestInfo, gcmAnswer, sample } from './known-answers.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
-import { hashBits, number, pssMechanism, type HashBits } from './probe-mechanism.ts'
+import { hashBits, newer, pssMechanism, type HashBits } from './probe-mechanism.ts'
 import { mechanisms, type Attributes } from './template.ts'
+import { wrapByOpenssl } from './wrap-mechanism.ts'
 
 const privateRsa: Attributes = { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: pkcs11.CKK_RSA }
 const aes: Attributes = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_AES }
 const publicExponent = Buffer.from([1, 0, 1])
 const modulusBytes = 256
-const alternativeIv = Buffer.from('a65959a6', 'hex')
 
 /** A private key of the token and what OpenSSL knows of it. */
 interface RsaKey {
@@ -144,8 +144,7 @@ function probeImport(bench: ProbeBench, key: () => RsaKey): void {
     bench.row(oaepHash === 'sha1' ? 'import-rsa-aes-sha-1' : 'import-rsa-aes-sha-256', [pkcs11.CKM_RSA_PKCS_OAEP, pkcs11.CKM_ECDSA], () => {
       const { mechanism } = bench.wrapping()
       const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: curves.p256.node })
-      const cipher = createCipheriv('id-aes256-wrap-pad', gcmAnswer.key, alternativeIv)
-      const wrapped = Buffer.concat([cipher.update(privateKey.export({ type: 'pkcs8', format: 'der' })), cipher.final()])
+      const wrapped = wrapByOpenssl(gcmAnswer.key, privateKey.export({ type: 'pkcs8', format: 'der' }))
       const transport = bench.unwrap(mechanisms.oaep(hash), key().handle, brought(oaepHash, gcmAnswer.key), { ...aes, UNWRAP: true })
       const imported = bench.unwrap({ mechanism }, transport, wrapped, { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: pkcs11.CKK_EC, SIGN: true })
       const signature = bench.session.sign({ mechanism: pkcs11.CKM_ECDSA }, imported, digest(256), 64)
@@ -153,7 +152,7 @@ function probeImport(bench: ProbeBench, key: () => RsaKey): void {
       return ''
     })
   }
-  bench.note('rsa-aes-key-wrap', bench.offered.has(number.RSA_AES_KEY_WRAP) ? 'unprobed' : 'absent', `mechanism 0x${number.RSA_AES_KEY_WRAP.toString(16)}`)
+  bench.note('rsa-aes-key-wrap', bench.offered.has(newer.RSA_AES_KEY_WRAP) ? 'unprobed' : 'absent', `mechanism 0x${newer.RSA_AES_KEY_WRAP.toString(16)}`)
 }
 
 function once<T>(make: () => T): () => T {

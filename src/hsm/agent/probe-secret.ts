@@ -1,7 +1,8 @@
 // The probe's rows of secret keys: what keeps them secret, AES-GCM, key wrap, HMAC, derived mode.
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
+import { createDecipheriv, createHmac } from 'node:crypto'
 import pkcs11 from 'pkcs11js'
 import type { Handle } from 'pkcs11js'
+import { parseCiphertext } from '../../keys/ciphertext.ts'
 import { ckrName } from './ckr.ts'
 import { decryptDerived, encryptDerived } from './derived.ts'
 import { templateBreaches } from './domain.ts'
@@ -12,15 +13,12 @@ import type { NamedKey } from './named-key.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
 import { hmacMechanism, type HmacBits } from './probe-mechanism.ts'
 import { mechanismList, mechanisms, type Attributes } from './template.ts'
-import { chooseWrapMechanism } from './wrap-mechanism.ts'
-import { parseCiphertext } from '../../keys/ciphertext.ts'
+import { chooseWrapMechanism, wrapByOpenssl } from './wrap-mechanism.ts'
 
 const aes: Attributes = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_AES }
 const generic: Attributes = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_GENERIC_SECRET }
 const kept: Attributes = { SENSITIVE: true, EXTRACTABLE: false, VALUE_LEN: 32 }
 const leaving: Attributes = { SENSITIVE: true, EXTRACTABLE: true }
-/** RFC 5649, section 3: the alternative initial value. */
-const alternativeIv = Buffer.from('a65959a6', 'hex')
 
 export function probeSecrecy(bench: ProbeBench): void {
   bench.row('template-enforced', [], () => {
@@ -105,14 +103,10 @@ function changed(bytes: Buffer, at: number): Buffer {
 }
 
 export function probeKeyWrap(bench: ProbeBench): void {
-  const wrapWithOpenssl = (): Buffer => {
-    const cipher = createCipheriv('id-aes256-wrap-pad', gcmAnswer.key, alternativeIv)
-    return Buffer.concat([cipher.update(gcmAnswer.key), cipher.final()])
-  }
   const wrappingKey = (): Handle => bench.create({ ...aes, SENSITIVE: true, WRAP: true, UNWRAP: true, VALUE: gcmAnswer.key })
   bench.row('kwp', [], () => {
     const mechanism = chooseWrapMechanism(bench.session, bench.profile)
-    const key = bench.unwrap({ mechanism }, wrappingKey(), wrapWithOpenssl(), { ...generic, SIGN: true })
+    const key = bench.unwrap({ mechanism }, wrappingKey(), wrapByOpenssl(gcmAnswer.key, gcmAnswer.key), { ...generic, SIGN: true })
     const expected = createHmac('sha256', gcmAnswer.key).update(sample).digest()
     if (!bench.session.sign(mechanisms.hmacSha256(), key, sample, 32).equals(expected)) throw new WrongAnswer('a key that OpenSSL wrapped comes out as another')
     return `mechanism 0x${mechanism.toString(16)}`

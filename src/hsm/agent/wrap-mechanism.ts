@@ -12,6 +12,12 @@ import { isTransient } from './transient.ts'
 /** RFC 5649, section 3: the alternative initial value. */
 const alternativeIv = Buffer.from('a65959a6', 'hex')
 
+/** AES key wrap with padding under a key of 32 bytes, made here: what a token must make as well. */
+export function wrapByOpenssl(key: Buffer, value: Buffer): Buffer {
+  const cipher = createCipheriv('id-aes256-wrap-pad', key, alternativeIv)
+  return Buffer.concat([cipher.update(value), cipher.final()])
+}
+
 /** @throws Fatal 'token' when none of the profile's mechanisms is RFC 5649; Fault when the token only failed */
 export function chooseWrapMechanism(session: Session, profile: Profile): number {
   const found = profile.wrapMechanisms.find(mechanism => isRfc5649(session, mechanism))
@@ -29,8 +35,7 @@ function isRfc5649(session: Session, mechanism: number): boolean {
     const blob = session.wrap(mechanisms.wrap(mechanism), wrappingKey, key)
     session.destroy(key)
     session.destroy(wrappingKey)
-    const cipher = createCipheriv('id-aes256-wrap-pad', wrappingValue, alternativeIv)
-    return Buffer.concat([cipher.update(value), cipher.final()]).equals(blob)
+    return wrapByOpenssl(wrappingValue, value).equals(blob)
   } catch (thrown) {
     // A device's bad moment says nothing of its mechanisms.
     if (thrown instanceof Fault && !isTransient(thrown.ckr)) return false
