@@ -111,8 +111,9 @@ export class AgentRun {
       this.kill()
       return
     }
-    if (this.#kill !== undefined) return
-    this.#agent?.send({ type: 'drain', milliseconds })
+    // Told again it may be for a shorter time: Trent ends.
+    if (this.#kill === undefined) this.#agent?.send({ type: 'drain', milliseconds })
+    clearTimeout(this.#kill)
     this.#kill = setTimeout(() => { this.kill() }, milliseconds + logOutMilliseconds)
   }
 

@@ -116,13 +116,13 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
     const load = steadyLoad()
     const scrapes = scraping()
     const begun = (async () => {
-      await until(() => load.roundTrips > 2 * lanes, 'round trips before the fault')
+      await until(() => load.roundTrips > 2 * lanes, 'round trips before the fault', 30_000)
       await disturb()
       chaos.clear()
       const cleared = performance.now()
       const { roundTrips } = load
       // One of each lane was under way at most: the next ones are whole.
-      await until(() => load.roundTrips > roundTrips + 2 * lanes || load.failures.size > 0, 'round trips after the fault')
+      await until(() => load.roundTrips > roundTrips + 2 * lanes || load.failures.size > 0, 'round trips after the fault', 30_000)
       return cleared
     })()
     const cleared = await begun.finally(() => Promise.all([load.stop(), scrapes.stop()]))
@@ -136,7 +136,7 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
   async function expectQuick(what: string, disturb: () => Promise<void>): Promise<void> {
     const times: number[] = []
     for (let i = 0; i < 3; i++) {
-      await until(() => agentsOf(directory).length === 2, 'an agent that serves and one that stands by')
+      await until(() => agentsOf(directory).length === 2, 'an agent that serves and one that stands by', 30_000)
       times.push((await loadUnder(disturb)).firstSuccess)
     }
     const [least = Infinity, median = Infinity] = times.sort((one, other) => one - other)

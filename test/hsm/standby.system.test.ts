@@ -75,25 +75,17 @@ async function under(load: { readonly answers: number[] }): Promise<void> {
 describe('an agent that stands by', () => {
   it('serves when the other dies: no moment without an agent, no call that fails, and another stands by', async () => {
     const { token, published } = await opened()
-    const times: number[] = []
     await until(isStandingBy(token, 2), 'an agent that stands by')
     const load = await steadyLoad(token)
     for (const generation of [2, 3, 4]) {
-      const [serving = 0] = byAge(token.directory)
-      const before = load.answers.length
-      const killed = performance.now()
-      process.kill(serving, 'SIGKILL')
+      process.kill(byAge(token.directory)[0] ?? 0, 'SIGKILL')
       await until(() => token.supervisor.address?.generation === generation, 'its successor')
-      const published = performance.now()
-      await until(() => load.answers.length > before + 200, 'load that the successor serves')
-      times.push((load.answers.find(time => time > published) ?? Infinity) - killed)
+      await under(load)
       await until(isStandingBy(token, generation + 1), 'another that stands by')
     }
     await load.stop()
     expect(published).toEqual([1, 2, 3, 4])
     expect(token.starts).toEqual(['first', 'standby', 'exit', 'exit', 'exit'])
-    console.log(`SIGKILL to the first answer with a standby: ${times.map(time => time.toFixed(0)).join(', ')} ms`)
-    expect(Math.min(...times)).toBeLessThan(3_000)
   })
 
   it('holds no key until it serves', async () => {
@@ -135,6 +127,25 @@ describe('an agent that stands by', () => {
     await other.token.supervisor.stop()
     expect(agentsOf(other.token.directory)).toEqual([])
   })
+})
+
+/** The figure of docs/architecture.md. */
+it.each([true, false])('a call sent right after SIGKILL is answered soon (standby: %s)', async standby => {
+  const { token } = await opened({ standby })
+  const key = await token.client.create(newPlan(), false)
+  const times: number[] = []
+  for (let death = 0; death < 5; death++) {
+    if (standby) await until(() => token.supervisor.standsBy, 'an agent that stands by')
+    await token.client.encrypt(key, context, Buffer.from('before'))
+    const killed = performance.now()
+    process.kill(byAge(token.directory)[0] ?? 0, 'SIGKILL')
+    await token.client.encrypt(key, context, Buffer.from('after'))
+    times.push(performance.now() - killed)
+  }
+  const sorted = times.sort((one, other) => one - other)
+  console.log(`standby ${standby}: SIGKILL to the first answer ${sorted.map(time => time.toFixed(0)).join(', ')} ms`)
+  // A second is the aim; a busy machine may take three for anything.
+  expect(sorted[0]).toBeLessThan(3_000)
 })
 
 describe.each([true, false])('with a standby: %s, no call fails, and none waits for a start, while an agent is replaced', standby => {

@@ -35,12 +35,15 @@ test('names that a caller or a vendor can choose never become label values', asy
   metrics.requests.unauthenticated('evil' as AuthnReason)
   metrics.hsm.called('evil', 'C_Evil', 1)
   metrics.hsm.failed('evil', 'C_Evil', 0x80000042)
+  metrics.hsm.quarantined('evil')
+  metrics.hsm.quarantined('decrypt')
   const page = await metrics.registry.metrics()
   const samples = samplesOf(page)
   expect(page).not.toMatch(/arn:|evil|__proto__|constructor|C_Evil/)
   expect(samples.get('kms_requests_total{operation="Unknown",code="other"}')).toBe(2)
   expect(samples.get('kms_authz_denied_total{operation="Unknown"}')).toBe(1)
   expect(samples.get('kms_authn_failures_total{reason="other"}')).toBe(1)
+  expect([samples.get('hsm_quarantined_total{verb="other"}'), samples.get('hsm_quarantined_total{verb="decrypt"}')]).toEqual([1, 1])
   expect(samples.get('hsm_function_errors_total{token="other",function="other",ckr="other"}')).toBe(1)
 })
 
@@ -76,8 +79,7 @@ test('every metric that the exporter promises is declared, and no label is named
   const names = families.map(family => family.name)
   expect(names).toEqual(expect.arrayContaining([
     'trent_build_info', 'kms_requests_total', 'kms_request_duration_seconds', 'kms_requests_in_flight', 'kms_authn_failures_total',
-    'kms_authz_denied_total', 'hsm_function_duration_seconds', 'hsm_function_errors_total', 'hsm_queue_seconds', 'hsm_up', 'hsm_pin_latched',
-    'hsm_agent_starts_total', 'hsm_token_memory_free_bytes', 'hsm_token_memory_total_bytes', 'hsm_token_sessions', 'hsm_material_refused_total', 'cache_hits_total', 'cache_misses_total', 'cache_bypassed',
+    'kms_authz_denied_total', 'hsm_function_duration_seconds', 'hsm_function_errors_total', 'hsm_queue_seconds', 'hsm_up', 'hsm_pin_latched', 'hsm_agent_starts_total', 'hsm_token_memory_free_bytes', 'hsm_token_memory_total_bytes', 'hsm_token_sessions', 'hsm_material_refused_total', 'cache_hits_total', 'cache_misses_total', 'cache_bypassed', 'hsm_quarantined_total',
     'audit_records_total', 'audit_journal_commit_seconds', 'audit_journal_unshipped_bytes', 'audit_journal_unshipped_batches',
     'audit_ship_failures_total', 'db_pool_connections', 'nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes',
     'process_cpu_seconds_total',
@@ -85,6 +87,7 @@ test('every metric that the exporter promises is declared, and no label is named
   expect(families.filter(family => family.type === 'counter' && !family.name.endsWith('_total'))).toEqual([])
   const labels = new Set(families.flatMap(family => family.samples.flatMap(sample => Object.keys(sample.labels))))
   for (const label of labels) expect(['version', 'node', 'le', 'operation', 'code', 'reason', 'token', 'function', 'ckr', 'kind', 'state', 'memory']).toContain(label)
+  for (const label of labels) expect(['version', 'node', 'le', 'operation', 'code', 'reason', 'token', 'function', 'ckr', 'kind', 'state', 'verb']).toContain(label)
 })
 
 test('the CPU counter grows by what was used since the last reading, not by the whole again', async () => {

@@ -138,6 +138,12 @@ describe('a connection ends, and nothing else, on', () => {
     await expectHungUp(named('encrypt', rowName(cold), cold.row, none, none))
   })
 
+  it('a request with the id of one that still waits for its key', async () => {
+    const cold = await freshKey()
+    const request = named('encrypt', rowName(cold), cold.row, none, Buffer.from('x'))
+    await expectHungUp(Buffer.concat([request, request]))
+  })
+
   it('a bad frame behind a good one in the same write', async () => {
     await expectHungUp(Buffer.concat([numbered(255), random(2)]))
   })
