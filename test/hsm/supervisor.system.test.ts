@@ -55,9 +55,10 @@ describe('an agent that dies', () => {
       const former = kill(token)
       const killed = performance.now()
       const before = served
-      await until(() => token.supervisor.address?.generation === generation, 'another agent')
-      await until(() => served > before + 100, 'load served by the other agent')
-      expect(performance.now() - killed).toBeLessThan(5_000)
+      await until(() => token.supervisor.address?.generation === generation, 'another agent', 15_000)
+      await until(() => served > before + 100, 'load served by the other agent', 15_000)
+      // A tenth of a second where nothing else runs.
+      expect(performance.now() - killed).toBeLessThan(15_000)
       expect(agentOf(token.directory)).not.toBe(former)
     }
     ending = true
