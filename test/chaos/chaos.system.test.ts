@@ -125,6 +125,16 @@ describe('a fault by function', () => {
     expect(await exited).toEqual([null, 'SIGABRT'])
   })
 
+  it('wrong results look right', async () => {
+    const blob = (await caller.call('C_EncryptInit', { iv }), await caller.call('C_Encrypt', { data: 'hello' })).value ?? ''
+    chaos.control({ wrong: ['C_GenerateRandom', 'C_Decrypt'] })
+    expect(await caller.call('C_GenerateRandom')).toMatchObject({ ckr: ckr.ok, value: '00'.repeat(8) })
+    await caller.call('C_DecryptInit', { iv: zeroIv })
+    expect(await caller.call('C_Decrypt', { data: blob })).toMatchObject({ ckr: ckr.ok, value: '\0'.repeat(5) })
+    await caller.call('C_DecryptInit', { iv })
+    expect(await caller.call('C_Decrypt', { data: blob })).toMatchObject({ ckr: ckr.ok, value: 'hello' })
+  })
+
   it('faults for another process are none for this one', async () => {
     chaos.control({ process: caller.child.pid ?? 0, fail: { '*': { ckr: 0x30 } } })
     expect(await codes(['C_GetInfo'])).toEqual([0x30])

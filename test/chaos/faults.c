@@ -5,11 +5,12 @@
      fail NAME CKR PROBABILITY TIMES  TIMES 0 is without end; counted in each process
      hang NAME                        until the file says otherwise; FILE.hanging gets a line "PID NAME" for each call
      abort NAME
+     wrong NAME                       C_GenerateRandom, C_Sign: zeroes; C_Decrypt: CKR_OK and zeroes for what the token refuses
      dead CKR EVENT                   every call, until C_Initialize; a higher EVENT is a new death
      serial                           one call at a time
      sessions N                       open at once, of this process
      objects N                        made less destroyed, by this process
-     iv cloudhsm|luna                 who makes the IV of CKM_AES_GCM
+     iv cloudhsm|luna                 who makes the IV of CKM_AES_GCM; cloudhsm has its own number for RFC 5649, too
      flags SET CLEARED                in the flags of each CK_TOKEN_INFO
      twin                             the first slot is listed twice: two tokens of one label and serial
      login-answers CKR                instead of what the token answers to C_Login, unless that is CKR_OK
@@ -39,7 +40,7 @@ struct fault {
   double probability;
   long times;
   atomic_long failed;
-  int hang, abort;
+  int hang, abort, wrong;
 };
 
 /* One reading of the file. It is never freed: a call on its way may still look at it. */
@@ -81,12 +82,19 @@ void refuse(const char *format, ...) {
   abort();
 }
 
+static int can_be_wrong(const char *line) {
+  char name[64];
+  if (sscanf(line, "wrong %63s", name) != 1) return 0;
+  return strcmp(name, "C_GenerateRandom") == 0 || strcmp(name, "C_Sign") == 0 || strcmp(name, "C_Decrypt") == 0;
+}
+
 /* Answers whether the line is whole. */
 static int set_fault(struct fault *fault, const char *kind, const char *line) {
   if (strcmp(kind, "latency") == 0) return sscanf(line, "latency %*s %ld %ld", &fault->latency, &fault->jitter) == 2;
   if (strcmp(kind, "fail") == 0) return sscanf(line, "fail %*s %lu %lf %ld", &fault->ckr, &fault->probability, &fault->times) == 3;
   if (strcmp(kind, "hang") == 0) return fault->hang = 1;
   if (strcmp(kind, "abort") == 0) return fault->abort = 1;
+  if (strcmp(kind, "wrong") == 0) return fault->wrong = can_be_wrong(line);
   return 0;
 }
 
@@ -245,4 +253,8 @@ void change_flags(CK_FLAGS *flags) {
 
 enum iv_convention current_iv_convention(void) {
   return current->iv;
+}
+
+int is_wrong(enum function function) {
+  return current->of[function].wrong;
 }

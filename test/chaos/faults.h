@@ -51,6 +51,9 @@ void change_flags(CK_FLAGS *flags);
 
 enum iv_convention current_iv_convention(void);
 
+/* Whether the function is to give wrong results: C_GenerateRandom, C_Sign and C_Decrypt can, see faults.c. */
+int is_wrong(enum function function);
+
 /* One sentence on stderr, and the end of the process: a fault that is not understood must not look like a passed test. */
 _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

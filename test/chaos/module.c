@@ -60,9 +60,18 @@ FORWARD(C_GenerateKey, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, C
 FORWARD(C_GenerateKeyPair, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR public_template, CK_ULONG public_count,
   CK_ATTRIBUTE_PTR private_template, CK_ULONG private_count, CK_OBJECT_HANDLE_PTR public_key, CK_OBJECT_HANDLE_PTR private_key),
   (session, mechanism, public_template, public_count, private_template, private_count, public_key, private_key), objects, 2)
+/* CloudHSM has RFC 5649 under a number of its own; SoftHSM has it as CKM_AES_KEY_WRAP_PAD. `own` is room for what is made of it. */
+static CK_MECHANISM_PTR wrapping(CK_MECHANISM_PTR mechanism, CK_MECHANISM_PTR own) {
+  const CK_MECHANISM_TYPE vendors = 0x8000216f, softhsms = 0x210a;
+  if (mechanism == NULL || mechanism->mechanism != vendors || current_iv_convention() != iv_cloudhsm) return mechanism;
+  *own = *mechanism;
+  own->mechanism = softhsms;
+  return own;
+}
+
 FORWARD(C_UnwrapKey, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE unwrapping_key, CK_BYTE_PTR wrapped,
   CK_ULONG wrapped_length, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR key),
-  (session, mechanism, unwrapping_key, wrapped, wrapped_length, template, count, key), objects, 1)
+  (session, wrapping(mechanism, &(CK_MECHANISM){0}), unwrapping_key, wrapped, wrapped_length, template, count, key), objects, 1)
 FORWARD(C_DeriveKey, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE base, CK_ATTRIBUTE_PTR template,
   CK_ULONG count, CK_OBJECT_HANDLE_PTR key),
   (session, mechanism, base, template, count, key), objects, 1)
@@ -155,6 +164,43 @@ static CK_RV chaos_C_Encrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULO
   return answer;
 }
 
+/* --- A token that breaks the rules: what it answers looks right. --- */
+
+static CK_RV chaos_C_GenerateRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG length) {
+  struct passage passage;
+  CK_RV answer = enter(&passage, number_C_GenerateRandom, (struct need){no_resource, 0});
+  if (answer == CKR_OK) answer = real->C_GenerateRandom(session, out, length);
+  if (answer == CKR_OK && is_wrong(number_C_GenerateRandom)) memset(out, 0, length);
+  leave(&passage, answer);
+  return answer;
+}
+
+static CK_RV chaos_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_length, CK_BYTE_PTR out, CK_ULONG_PTR length) {
+  struct passage passage;
+  CK_RV answer = enter(&passage, number_C_Sign, (struct need){no_resource, 0});
+  if (answer == CKR_OK) answer = real->C_Sign(session, data, data_length, out, length);
+  if (answer == CKR_OK && out != NULL && is_wrong(number_C_Sign)) memset(out, 0, *length);
+  leave(&passage, answer);
+  return answer;
+}
+
+#define tag_bytes 16
+
+static CK_RV chaos_C_Decrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_length, CK_BYTE_PTR out, CK_ULONG_PTR length) {
+  struct passage passage;
+  CK_RV answer = enter(&passage, number_C_Decrypt, (struct need){no_resource, 0});
+  if (answer == CKR_OK) {
+    answer = real->C_Decrypt(session, data, data_length, out, length);
+    if (answer != CKR_OK && is_wrong(number_C_Decrypt) && out != NULL && data_length > tag_bytes) {
+      *length = data_length - tag_bytes;
+      memset(out, 0, *length);
+      answer = CKR_OK;
+    }
+  }
+  leave(&passage, answer);
+  return answer;
+}
+
 /* --- What only goes through, by the shape of its arguments. --- */
 
 #define PASS_SESSION(name) PASS(name, (CK_SESSION_HANDLE session), (session))
@@ -228,7 +274,6 @@ PASS_SESSION(C_FindObjectsFinal)
 PASS_IN_OUT(C_EncryptUpdate)
 PASS_OUT(C_EncryptFinal)
 PASS_KEY(C_DecryptInit)
-PASS_IN_OUT(C_Decrypt)
 PASS_IN_OUT(C_DecryptUpdate)
 PASS_OUT(C_DecryptFinal)
 PASS(C_DigestInit, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism), (session, mechanism))
@@ -237,7 +282,6 @@ PASS_IN(C_DigestUpdate)
 PASS(C_DigestKey, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key), (session, key))
 PASS_OUT(C_DigestFinal)
 PASS_KEY(C_SignInit)
-PASS_IN_OUT(C_Sign)
 PASS_IN(C_SignUpdate)
 PASS_OUT(C_SignFinal)
 PASS_KEY(C_SignRecoverInit)
@@ -254,9 +298,8 @@ PASS_IN_OUT(C_DecryptDigestUpdate)
 PASS_IN_OUT(C_SignEncryptUpdate)
 PASS_IN_OUT(C_DecryptVerifyUpdate)
 PASS(C_WrapKey, (CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key,
-  CK_BYTE_PTR out, CK_ULONG_PTR length), (session, mechanism, wrapping_key, key, out, length))
+  CK_BYTE_PTR out, CK_ULONG_PTR length), (session, wrapping(mechanism, &(CK_MECHANISM){0}), wrapping_key, key, out, length))
 PASS_IN(C_SeedRandom)
-PASS_IN(C_GenerateRandom)
 PASS_SESSION(C_GetFunctionStatus)
 PASS_SESSION(C_CancelFunction)
 

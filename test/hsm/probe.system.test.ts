@@ -7,10 +7,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { capabilityTitles, type Capability, type CapabilityName } from '../../src/hsm/agent/capability.ts'
 import type { ProbeReport } from '../../src/hsm/agent/control.ts'
 import type * as agentProcessModule from '../../src/hsm/agent-process.ts'
+import type * as loginModule from '../../src/hsm/login.ts'
 import { probeNeeds } from '../../src/hsm/probe-needs.ts'
 import { chaosToken, type ChaosToken } from '../support/chaos.ts'
 import { command, refusal, type Outcome } from '../support/command.ts'
 import { newFolder, pin, tokenConfig, tokenLabel, writeConfig, writeTokenFiles } from '../support/installation.ts'
+import { freeLogins } from '../support/logins.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { agentOf, newPlan, openToken, until } from '../support/token.ts'
 
@@ -39,8 +41,9 @@ const config = (changes: object = {}, keys: object = {}): Promise<string> =>
 async function probed(changes: { profile?: string } = {}, sessions = 3): Promise<ReadonlyMap<CapabilityName, Pick<Capability, 'outcome' | 'detail'>>> {
   // From dist/, since the agent's entry lies beside it.
   const { runJob, tokenAddress } = await import(pathToFileURL(join(import.meta.dirname, '../../dist/hsm/agent-process.js')).href) as typeof agentProcessModule
+  const login = await import(pathToFileURL(join(import.meta.dirname, '../../dist/hsm/login.js')).href) as typeof loginModule
   const token = { serial: undefined, libraryParameters: undefined, ...chaos.token, ...changes }
-  const { capabilities } = await runJob<ProbeReport>(token, { type: 'probe', token: tokenAddress(token), pin, extent: 'usual', sessions })
+  const { capabilities } = await runJob<ProbeReport>(token, { type: 'probe', token: tokenAddress(token), extent: 'usual', sessions }, freeLogins(pin, login))
   return new Map(capabilities.map(({ name, outcome, detail }) => [name, { outcome, detail }]))
 }
 

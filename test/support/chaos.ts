@@ -18,13 +18,15 @@ export interface Faults {
   /** Does not return before the faults are changed. */
   readonly hang?: readonly string[]
   readonly abort?: readonly string[]
+  /** A token that breaks the rules: zeroes for random bytes and MACs; CKR_OK and zeroes for a ciphertext that the token refuses. */
+  readonly wrong?: readonly ('C_GenerateRandom' | 'C_Sign' | 'C_Decrypt')[]
   /** Every call answers this CKR, in processes that run now, until they have called C_Initialize anew. */
   readonly dead?: number
   /** Most sessions that a process may have open: then CKR_SESSION_COUNT. */
   readonly sessions?: number
   /** Most objects that a process may have made and not destroyed: then CKR_DEVICE_MEMORY. */
   readonly objects?: number
-  /** cloudhsm: a zero IV in, the module writes the IV into pIv. luna: no IV in, the module appends it to the output. */
+  /** cloudhsm: a zero IV in, the module writes the IV into pIv, and wraps by CloudHSM's own mechanism. luna: no IV in, the module appends it to the output. */
   readonly iv?: 'cloudhsm' | 'luna'
   /** Lists the first slot twice: two tokens of one label and serial number. */
   readonly twin?: boolean
@@ -73,13 +75,14 @@ const linesOf = (file: string): string[] => (existsSync(file) ? readFileSync(fil
 let deaths = Date.now()
 
 function lines(faults: Faults): string[] {
-  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], dead, sessions, objects, iv, flags, loginDies = false, twin = false, loginAnswers } = faults
+  const { process: pid, latency = {}, serial = false, fail = {}, hang = [], abort = [], wrong = [], dead, sessions, objects, iv, flags, loginDies = false, twin = false, loginAnswers } = faults
   return [
     ...(pid === undefined ? [] : [`process ${pid}`]),
     ...Object.entries(latency).map(([name, { microseconds, jitter = 0 }]) => `latency ${name} ${microseconds} ${jitter}`),
     ...Object.entries(fail).map(([name, { ckr, probability = 1, times = 0 }]) => `fail ${name} ${ckr} ${probability} ${times}`),
     ...hang.map(name => `hang ${name}`),
     ...abort.map(name => `abort ${name}`),
+    ...wrong.map(name => `wrong ${name}`),
     ...(serial ? ['serial'] : []),
     ...(dead === undefined ? [] : [`dead ${dead} ${++deaths}`]),
     ...(sessions === undefined ? [] : [`sessions ${sessions}`]),
