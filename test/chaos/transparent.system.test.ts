@@ -1,5 +1,5 @@
-// With every fault off nobody can tell that the pass-through module is there: the same calls give working results, and what was
-// made through it opens without it.
+// With every fault off nobody can tell that the pass-through module is there: what was made through it opens without it. That the same calls
+// give the same results is in test/hsm/contract.system.test.ts.
 import { readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
@@ -7,10 +7,9 @@ import { encodeContext } from '../../src/keys/context.ts'
 import { chaosToken } from '../support/chaos.ts'
 import { newFolder, tokenLabel, trent, writeConfig, writeTokenFiles } from '../support/installation.ts'
 import { freshDatabase } from '../support/postgres.ts'
-import { agentOf, newPlan, openToken, residentPlan, type TestToken } from '../support/token.ts'
+import { agentOf, newPlan, openToken, type TestToken } from '../support/token.ts'
 
 const context = encodeContext(new Map([['tenant', 'blue']]))
-const other = encodeContext(new Map([['tenant', 'red']]))
 const hello = (): Buffer => Buffer.from('hello')
 
 let directory: string
@@ -41,18 +40,6 @@ it('the agent has the module between itself and the token', async () => {
   expect(await readFile(`/proc/${agentOf(directory)}/maps`, 'utf8')).toContain(basename(library))
 })
 
-const residencies = ['wrapped', 'resident'] as const
-
-it.each(residencies)('a %s key encrypts and decrypts, and refuses a wrong context and a wrong MAC', async residency => {
-  const plan = residency === 'wrapped' ? newPlan() : residentPlan()
-  const key = await through.client.create(plan, false)
-  const blob = await through.client.encrypt(key, context, hello())
-  expect((await through.client.decrypt(key, context, blob)).toString()).toBe('hello')
-  await expect(through.client.decrypt(key, other, blob)).rejects.toMatchObject({ code: 'InvalidCiphertextException' })
-  const wrong = { row: key.row, mac: Buffer.alloc(32) }
-  await expect(through.client.encrypt(wrong, context, hello())).rejects.toMatchObject({ name: 'MaterialRefused' })
-})
-
 it('a wrapped key made through the module serves without it, and the other way round', async () => {
   for (const [one, another] of [[through, direct], [direct, through]] as const) {
     const key = await one.client.create(newPlan(), false)
@@ -67,16 +54,6 @@ it('credentials are sealed and opened across, and broken seals are refused', asy
   const sealed = await through.client.seal(sealKey, aad, Buffer.from('secret'))
   expect((await direct.client.unseal(sealKey, aad, sealed)).toString()).toBe('secret')
   await expect(through.client.unseal(sealKey, Buffer.from('thief'), sealed)).rejects.toMatchObject({ name: 'SealBroken' })
-})
-
-it('reencryption, random bytes and the canary of the database work', async () => {
-  const { client, domain: { canary } } = through
-  const [from, to] = [await client.create(newPlan(), false), await client.create(newPlan(), false)]
-  const blob = await client.encrypt(from, context, hello())
-  const again = await client.reencrypt({ material: from, context }, { material: to, context: other }, blob)
-  expect((await client.decrypt(to, other, again)).toString()).toBe('hello')
-  expect(await client.random(1_024)).toHaveLength(1_024)
-  expect(await client.canary(canary, encodeContext(undefined), canary.ciphertext)).toBe(true)
 })
 
 it('a token is initialised and a domain made through the module', async () => {

@@ -330,28 +330,3 @@ describe('across accounts', () => {
     await scene.setPolicy(undefined)
   })
 })
-
-describe('changes in Postgres', () => {
-  it('of a material row give a refused key and an alarm, not a wrong answer', async () => {
-    for (const edit of ['mac = set_byte(mac, 3, get_byte(mac, 3) # 1)', 'mac = NULL', "material_id = decode(repeat('ab', 32), 'hex')"]) {
-      const edited = await scene.newKey()
-      const blob = await encrypt(edited.id, hello)
-      await scene.change(async tx => {
-        await tx.query('DELETE FROM invocations WHERE key_id = $1', [edited.id])
-        await tx.query(`UPDATE materials SET ${edit} WHERE key_id = $1`, [edited.id])
-      })
-      const reply = await decrypt(blob)
-      expect(reply.body, edit).not.toHaveProperty('Plaintext')
-      expect(reply.status, edit).toBe(edit.startsWith('mac = set') ? 500 : 400)
-    }
-    expect(await scene.trent.log()).toContain('ALARM: the HSM refuses a material row')
-  })
-
-  it('that put one key\'s material in another\'s place make no ciphertext in the other\'s name, not even while its handle is open', async () => {
-    const [mine, theirs] = [await scene.newKey(), await scene.newKey()]
-    await encrypt(theirs.id, hello)
-    await scene.change(tx => tx.query('UPDATE materials m SET mac = o.mac, blob = o.blob FROM materials o WHERE m.key_id = $1 AND o.key_id = $2', [mine.id, theirs.id]))
-    const reply = await scene.call('Encrypt', { KeyId: mine.id, Plaintext: hello })
-    expect({ status: reply.status, type: reply.body.__type }).toEqual({ status: 500, type: 'KMSInternalException' })
-  })
-})
