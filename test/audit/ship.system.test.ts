@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { batchOf } from '../../src/audit/batch.ts'
 import { recover } from '../../src/audit/recover.ts'
 import { termsOf } from '../../src/audit/search-terms.ts'
@@ -14,22 +14,14 @@ import { openPool, poolLimits, transaction } from '../../src/store/database.ts'
 import type { Pool } from '../../src/store/database.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import type { Log } from '../../src/telemetry/log.ts'
-import { freshDatabase } from '../support/postgres.ts'
-import type { TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { startProxy } from '../support/proxy.ts'
 import { caller, entryOf, requestIds, temporaryDirectory, testJournal, testMetrics } from './fixtures.ts'
 import { leaveSegment } from './left-behind.ts'
 
-let database: TestDatabase
+const database = useDatabase()
 let pool: Pool
-beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url)
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
-})
+beforeAll(() => { pool = database.pool })
 
 interface Row {
   first: number

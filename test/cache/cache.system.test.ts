@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { denyAll } from '../../src/authz/policy.ts'
 import { Cache, type CacheKind, type CacheState } from '../../src/cache/cache.ts'
 import { deleteAccessKey, insertAccessKey, updateAccessKeyStatus } from '../../src/store/access-keys.ts'
@@ -10,24 +10,19 @@ import { updateKeyDescription, updateKeyState } from '../../src/store/keys.ts'
 import { confirmMaterial, insertMaterial } from '../../src/store/materials.ts'
 import { putKeyPolicy } from '../../src/store/policies.ts'
 import { putTags } from '../../src/store/tags.ts'
-import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { startProxy, type Proxy } from '../support/proxy.ts'
 import { enabledKey, newAccount, planFor, sealed } from '../store/fixtures.ts'
 
-let database: TestDatabase
+const database = useDatabase()
 /** Writes straight into Postgres, as another gateway would. */
 let pool: Pool
 let accountId: string
 let anyKey: string
 beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url)
+  pool = database.pool
   accountId = await newAccount(pool)
   anyKey = (await enabledKey(pool, accountId)).key.id
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
 })
 
 /** Between the cache and Postgres: one for its reads, one for what it listens to. */

@@ -1,39 +1,19 @@
 // Set-up of token and domain: what an operator can get wrong, and a run that was cut off.
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterEach, describe, expect, inject, it } from 'vitest'
+import { describe, expect, inject, it } from 'vitest'
 import { command, refusal, type Outcome } from '../support/command.ts'
-import { newFolder, softhsmLibrary, tokenLabel, writeConfig, writeTokenFiles } from '../support/installation.ts'
+import { softhsmLibrary, tokenLabel } from '../support/installation.ts'
 import { cloneDatabase, emptyDatabase, freshDatabase, type TestDatabase } from '../support/postgres.ts'
-import { agentsOf, poke } from '../support/token.ts'
+import { useSites, type Site } from '../support/site.ts'
+import { poke } from '../support/token.ts'
 
-interface Site {
-  readonly directory: string
-  readonly database: TestDatabase
-  readonly config: string
-}
-
-const sites: Site[] = []
-afterEach(async () => {
-  for (const { directory, database } of sites.splice(0)) {
-    expect(agentsOf(directory)).toEqual([])
-    await database.drop()
-    await rm(directory, { recursive: true, force: true })
-  }
-})
+const newSite = useSites()
 
 /** An empty database with an uninitialised token, or with the run's token. */
-async function site(token: 'none' | 'initialised', database: Promise<TestDatabase> = freshDatabase()): Promise<Site> {
-  const directory = await newFolder('set-up')
-  await writeTokenFiles(directory, token === 'none' ? undefined : inject('installation').directory)
-  const own = await database
-  const made = { directory, database: own, config: await writeConfig(directory, own.url, {}) }
-  sites.push(made)
-  return made
-}
+const site = async (token: 'none' | 'initialised', database: Promise<TestDatabase> = freshDatabase()): Promise<Site> => newSite({ token, database: await database })
 
 const initToken = ({ directory, config }: Site, label = tokenLabel): Promise<Outcome> => {
   writeFileSync(join(directory, 'so-pin'), '81726354', { mode: 0o600 })

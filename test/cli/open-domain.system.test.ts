@@ -4,39 +4,21 @@ import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { chaosToken } from '../support/chaos.ts'
 import { command, refusal } from '../support/command.ts'
 import { newFolder, softhsmLibrary, tokenConfig, tokenLabel, writeConfig, writeTokenFiles, type ConfigChanges } from '../support/installation.ts'
 import { cloneDatabase, emptyDatabase, freshDatabase, type TestDatabase } from '../support/postgres.ts'
-import { agentsOf, poke } from '../support/token.ts'
+import { useSites, type Site, type SiteOptions } from '../support/site.ts'
+import { poke } from '../support/token.ts'
 
 const wrongPin = 'hsm.tokens.pinFile: the token \'trent-test\' refuses the PIN (CKR_PIN_INCORRECT); no host tries it again before `trent hsm unlatch`, since HSMs lock'
 
-interface Site {
-  readonly directory: string
-  readonly database: TestDatabase
-  readonly config: string
-}
-
-const sites: Site[] = []
-afterEach(async () => {
-  for (const { directory, database } of sites.splice(0)) {
-    expect(agentsOf(directory)).toEqual([])
-    await database.drop()
-    await rm(directory, { recursive: true, force: true })
-  }
-})
+const newSite = useSites()
 
 /** A copy of the run's installation, with another database or other settings. */
-async function site({ database, changes = () => ({}) }: { database?: TestDatabase; changes?: (directory: string) => ConfigChanges } = {}): Promise<Site> {
-  const directory = await newFolder('refused')
-  await writeTokenFiles(directory, inject('installation').directory)
-  const own = database ?? await cloneDatabase(inject('installation').template)
-  const made = { directory, database: own, config: await writeConfig(directory, own.url, changes(directory)) }
-  sites.push(made)
-  return made
-}
+const site = async ({ database, ...others }: Partial<SiteOptions> = {}): Promise<Site> =>
+  newSite({ token: 'initialised', database: database ?? await cloneDatabase(inject('installation').template), ...others })
 
 const withToken = (settings: object) => (directory: string): ConfigChanges => ({ hsm: { tokens: [{ ...tokenConfig(directory), ...settings }] } })
 

@@ -1,21 +1,14 @@
 import { inspect } from 'node:util'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { changed, DatabaseError, isConnectionLoss, openPool, poolLimits, row, transaction, type Pool } from '../../src/store/database.ts'
 import { insertAccount, findAccount } from '../../src/store/identities.ts'
-import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { startProxy } from '../support/proxy.ts'
 
-let database: TestDatabase
+const database = useDatabase({ ...poolLimits, connections: 2, statementMs: 1_000, lockMs: 500 })
 let pool: Pool
-beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url, { ...poolLimits, connections: 2, statementMs: 1_000, lockMs: 500 })
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
-})
+beforeAll(() => { pool = database.pool })
 
 const account = (id: string) => ({ id, name: 'test' })
 const failure = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => expect.fail('it did not fail'), (error: unknown) => error)

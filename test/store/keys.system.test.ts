@@ -1,24 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openPool, transaction, type Pool } from '../../src/store/database.ts'
+import { beforeAll, expect, test } from 'vitest'
+import { transaction, type Pool } from '../../src/store/database.ts'
 import { loadKeyEntry } from '../../src/store/key-entries.ts'
 import { countKeys, findKey, insertKey, listKeys, lockKey, updateCurrentMaterial, updateKeyDescription, updateKeyState } from '../../src/store/keys.ts'
 import { confirmMaterial, findMaterial, insertMaterial } from '../../src/store/materials.ts'
 import { findKeyPolicy, putKeyPolicy } from '../../src/store/policies.ts'
 import { deleteTags, listTags, putTags } from '../../src/store/tags.ts'
-import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { enabledKey, newAccount, newKey, planFor, region, sealed } from './fixtures.ts'
 
-let database: TestDatabase
+const database = useDatabase()
 let pool: Pool
-beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url)
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
-})
+beforeAll(() => { pool = database.pool })
 
 test('a key comes back as it was stored, with ARN and creation date', async () => {
   const wanted = newKey(await newAccount(pool), { description: 'für Ärger', state: 'PendingImport', origin: 'EXTERNAL' })

@@ -1,32 +1,25 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { deleteAccessKey, insertAccessKey, updateAccessKeyStatus } from '../../src/store/access-keys.ts'
 import { deleteAlias, insertAlias, updateAlias } from '../../src/store/aliases.ts'
-import { openPool, transaction, type Pool } from '../../src/store/database.ts'
+import { transaction, type Pool } from '../../src/store/database.ts'
 import { deleteUser, deleteUserPolicy, insertUser, putUserPolicy } from '../../src/store/identities.ts'
 import { insertKey, updateKeyState } from '../../src/store/keys.ts'
 import { confirmMaterial, insertMaterial } from '../../src/store/materials.ts'
 import { openNotifications, type Notifications } from '../../src/store/notifications.ts'
 import { putKeyPolicy } from '../../src/store/policies.ts'
 import { deleteTags, putTags } from '../../src/store/tags.ts'
-import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { enabledKey, newAccount, newKey, planFor, sealed } from './fixtures.ts'
 
-let database: TestDatabase
+const database = useDatabase()
 let pool: Pool
 let connection: Notifications
 let entries: string[] = []
 let beatBack: (text: string) => void = () => {}
 let lost: () => void = () => {}
 
-beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url)
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
-})
+beforeAll(() => { pool = database.pool })
 beforeEach(async () => {
   entries = []
   connection = await openNotifications(database.url, { changed: entry => entries.push(entry), beat: text => beatBack(text), lost: () => lost() })

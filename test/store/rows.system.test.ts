@@ -1,12 +1,12 @@
 // Aliases, identities, domain, intents and audit batches.
 import { randomBytes, randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import {
   deleteAccessKey, insertAccessKey, listAccessKeys, loadAccessKey, updateAccessKeyStatus, type AccessKey,
 } from '../../src/store/access-keys.ts'
 import { countAliases, deleteAlias, findAlias, insertAlias, listAliases, listAliasesOfKey, updateAlias } from '../../src/store/aliases.ts'
 import { insertAuditBatch, lastShipped, listAuditBatches, type AuditBatch } from '../../src/store/audit-batches.ts'
-import { openPool, transaction, type Pool } from '../../src/store/database.ts'
+import { transaction, type Pool } from '../../src/store/database.ts'
 import {
   confirmDomain, deleteUnfinishedDomain, findDomain, insertDomain, insertDomainVersion, insertServiceKey, listDomainVersions, listServiceKeys,
 } from '../../src/store/domain.ts'
@@ -14,19 +14,12 @@ import {
   deleteUser, deleteUserPolicy, findAccount, findUser, insertAccount, insertUser, listAccounts, listUserPolicies, listUsers, putUserPolicy,
 } from '../../src/store/identities.ts'
 import { claimIntents, countIntents, deleteIntent, extendIntent, insertIntent, releaseIntent, type NewIntent } from '../../src/store/intents.ts'
-import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
+import { useDatabase } from '../support/database.ts'
 import { enabledKey, newAccount } from './fixtures.ts'
 
-let database: TestDatabase
+const database = useDatabase()
 let pool: Pool
-beforeAll(async () => {
-  database = await freshDatabase()
-  pool = openPool(database.url)
-})
-afterAll(async () => {
-  await pool.end()
-  await database.drop()
-})
+beforeAll(() => { pool = database.pool })
 
 const base32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 const id = (prefix: string, length: number): string => prefix + [...randomBytes(length)].map(byte => base32[byte % 32]).join('')
