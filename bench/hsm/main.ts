@@ -1,4 +1,4 @@
-// npm run bench:hsm -- [--rounds N] [--seconds N] [--objects 1,1000,20000] [--workers N] [--in-flight N] [--delay MS] [--delayed 1x1,8x8,16x64,64x64] [--token FOLDER] [--results FOLDER]
+// npm run bench:hsm -- [--rounds N] [--seconds N] [--objects 1,1000,20000] [--workers N] [--in-flight N] [--delay MS] [--delayed 1x1,8x8,16x64,32x64,64x64] [--token FOLDER] [--results FOLDER]
 // How to read the results: bench/README.md.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,7 +19,7 @@ const { values } = parseArgs({
     'workers': { type: 'string', default: '2' },
     'in-flight': { type: 'string', default: '64' },
     'delay': { type: 'string', default: '2' },
-    'delayed': { type: 'string', default: '1x1,8x8,16x64,64x64' },
+    'delayed': { type: 'string', default: '1x1,8x8,16x64,32x64,64x64' },
     'token': { type: 'string', default: existsSync('/dev/shm') ? '/dev/shm' : tmpdir() },
     'results': { type: 'string', default: join(import.meta.dirname, '../results') },
   },
