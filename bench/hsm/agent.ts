@@ -33,7 +33,8 @@ export async function startAgent(token: BenchToken, workers: number): Promise<Ag
   const client = new HsmClient({ observe: () => undefined })
   const supervisor = new AgentSupervisor({
     token: tokenConfig(token, workers), logins: withPin(token.pin), domain: token.domain, directory: sockets,
-    changed: address => { client.setAgent(address) }, started: () => undefined,
+    changed: address => { client.setAgent(address) },
+    started: reason => { if (reason !== 'first') process.stderr.write(`the agent is started again: ${reason}\n`) },
     log: (level, message) => { if (level !== 'info') process.stderr.write(`${message}\n`) },
   })
   const began = performance.now()
