@@ -25,9 +25,23 @@ export async function measureStart(token: BenchToken, keys: BenchKeys, given: { 
     await call()
     const killed = performance.now()
     process.kill(agent.pid(), 'SIGKILL')
-    await call()
+    await repeated(call)
     return { objects: given.objects, round: given.round, initialize: raw.initializeMilliseconds, ready: agent.readyMilliseconds, recovery: performance.now() - killed }
   } finally {
     await agent.stop()
+  }
+}
+
+const repeatLimitMilliseconds = 120_000
+
+/** As a client's SDK does: on a full machine, with 20,000 objects, the time of one call may be over first. */
+async function repeated(call: () => Promise<unknown>): Promise<void> {
+  for (const end = performance.now() + repeatLimitMilliseconds; ;) {
+    try {
+      await call()
+      return
+    } catch (thrown) {
+      if (performance.now() > end) throw thrown
+    }
   }
 }
