@@ -6,6 +6,7 @@ import type { AuditEntry } from '../audit/record.ts'
 import { insertRecord, type TransactionWriter } from '../audit/transaction.ts'
 import type { MaterialPlan } from '../hsm/hsm.ts'
 import type { SealedMaterial } from '../keys/material.ts'
+import { namesMaterial } from '../keys/spec.ts'
 import { transaction, type Db, type Pool } from '../store/database.ts'
 import { deleteIntent, insertIntent, type Intent } from '../store/intents.ts'
 import type { BackingName } from '../store/invocations.ts'
@@ -88,7 +89,7 @@ export class Effects {
     this.#options.step?.('after hsm')
     const recorded = await transaction(this.#options.pool, async tx => {
       const confirmed = await confirmMaterial(tx, material, null)
-      if (confirmed && intent.kind === 'create-material') await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
+      if (confirmed && intent.kind === 'create-material') await updateCurrentMaterial(tx, plan.keyId, namesMaterial(plan.spec) ? plan.materialId : null, 'Creating', 'Enabled')
       // Whoever confirms first is right; for the others there is nothing left to do.
       const first = await deleteIntent(tx, intent.id) && confirmed
       if (first && entries.length > 0) await insertRecord(tx, this.#options.transactions, entries)

@@ -89,6 +89,10 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
+  async mac(material: SealedMaterial, message: Buffer): Promise<Buffer> {
+    return payloadOf(await this.#withKey('mac', material, [message]))
+  }
+
   async random(length: number): Promise<Buffer> {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(length)

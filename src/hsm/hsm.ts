@@ -17,6 +17,8 @@ export interface Hsm {
   decrypt(material: SealedMaterial, context: Buffer, blob: Buffer): Promise<Buffer>
   /** Decrypts and encrypts in the agent: the plaintext never reaches the gateway. @throws InvalidCiphertextException */
   reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer>
+  /** HMAC of 1 to 4,096 bytes with the one hash of the key's spec: the whole MAC, 28 to 64 bytes. */
+  mac(material: SealedMaterial, message: Buffer): Promise<Buffer>
   /** 1 to 1,024 bytes of C_GenerateRandom. */
   random(length: number): Promise<Buffer>
   /** Makes the key. `again` says that an earlier attempt with this plan may have got to the HSM: a resident object is then looked for first. */

@@ -5,6 +5,7 @@ import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts
 import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
 import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
 import { CreateKey, DescribeKey, ListKeys } from './keys.ts'
+import { GenerateMac, VerifyMac } from './macs.ts'
 import { DisableKey, EnableKey, UpdateKeyDescription } from './management.ts'
 import type { Operation } from './operation.ts'
 import { GetKeyPolicy, ListKeyPolicies, PutKeyPolicy } from './policies.ts'
@@ -23,7 +24,6 @@ const refused = (what: string): Refused => ({ refused: `This version of Trent do
 
 const dataKeyPairs = refused('data key pairs')
 const signing = refused('asymmetric keys')
-const macs = refused('HMAC keys')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
 const imports = refused('imported key material')
@@ -57,7 +57,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   GenerateDataKeyPair: dataKeyPairs,
   GenerateDataKeyPairWithoutPlaintext: dataKeyPairs,
   GenerateDataKeyWithoutPlaintext,
-  GenerateMac: macs,
+  GenerateMac,
   GenerateRandom,
   GetKeyLastUsage: refused('the tracking of last usage'),
   GetKeyPolicy,
@@ -87,7 +87,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   UpdateKeyDescription,
   UpdatePrimaryRegion: regions,
   Verify: signing,
-  VerifyMac: macs,
+  VerifyMac,
 }
 
 /** By name. A Map: names come from callers, and a plain object has members of its own. */

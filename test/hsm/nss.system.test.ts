@@ -9,6 +9,7 @@ import { MaterialRefused, SealBroken } from '../../src/hsm/hsm.ts'
 import { parseCiphertext } from '../../src/keys/ciphertext.ts'
 import { encodeContext } from '../../src/keys/context.ts'
 import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../../src/keys/material.ts'
+import { macContract } from '../support/algorithms.ts'
 import { kms } from '../support/aws.ts'
 import { startTrentOn } from '../support/gateway.ts'
 import { account, newFolder, trent, writeConfig } from '../support/installation.ts'
@@ -123,6 +124,8 @@ it('credentials are sealed, opened by their owner alone, and refused when change
   await expect(client.unseal(domain.sealKey, Buffer.from('thief'), sealed)).rejects.toThrow(broken)
   for (const at of sealed.keys()) await expect(client.unseal(domain.sealKey, aad, flipped(sealed, at))).rejects.toThrow(broken)
 })
+
+describe('MACs', () => { macContract(() => client) })
 
 it('random bytes come in all lengths', async () => {
   for (const length of [1, 32, 1_024]) expect(await client.random(length)).toHaveLength(length)

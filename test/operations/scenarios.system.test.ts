@@ -100,6 +100,17 @@ const dryRuns: Readonly<Record<string, () => Json>> = {
   GenerateDataKeyWithoutPlaintext: () => ({ KeyId: key.id, KeySpec: 'AES_256' }), ReEncrypt: () => ({ CiphertextBlob: ciphertext, DestinationKeyId: other.id }),
 }
 
+/** On a key made for it. */
+const onNewKey = (operation: string, newKey: Json, input: Json): Meet => async () => {
+  const { id, arn } = await scene.newKey(newKey)
+  return { reply: await scene.call(operation, { KeyId: id, ...input }), fill: { key_arn: arn } }
+}
+const wrongMac: Meet = async () => {
+  const { id: KeyId } = await scene.newKey({ KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' })
+  const { Mac } = success(await scene.call('GenerateMac', { KeyId, Message: hello, MacAlgorithm: 'HMAC_SHA_256' }))
+  return { reply: await scene.call('VerifyMac', { KeyId, Message: 'aGVsbG8h', MacAlgorithm: 'HMAC_SHA_256', Mac }) }
+}
+
 const cases: Readonly<Record<string, Meet>> = {
   'recorded/generate_random_invalid_number_of_bytes[0]/generate-random-exc': met('GenerateRandom', () => ({ NumberOfBytes: 0 })),
   'recorded/generate_random_invalid_number_of_bytes[1025]/generate-random-exc': met('GenerateRandom', () => ({ NumberOfBytes: 1025 })),
@@ -209,6 +220,16 @@ const cases: Readonly<Record<string, Meet>> = {
   'crypto/data-key-bad-keyspec': met('GenerateDataKey', () => ({ KeyId: key.id, KeySpec: 'AES_512' }), () => ({ v: 'AES_512', members: '*' })),
   'crypto/random-missing-length': met('GenerateRandom', () => ({})),
   'crypto/dry-run-success': each(Object.keys(dryRuns), operation => met(operation, () => ({ ...dryRuns[operation]?.(), DryRun: true }))),
+  ...Object.fromEntries(([[224, 'generate'], [224, 'verify'], [256, 'generate'], [256, 'verify'], [384, 'verify'], [512, 'generate'], [512, 'verify']] as const).map(([size, verb]) => [
+    `recorded/generate_and_verify_mac[HMAC_${size}-HMAC_SHA_${size}]/${verb}-mac-invalid-key-id`,
+    met(verb === 'generate' ? 'GenerateMac' : 'VerifyMac', () => ({ KeyId: 'key_id', Message: hello, MacAlgorithm: `HMAC_SHA_${size}`, Mac: hello })),
+  ])),
+  'recorded/invalid_generate_mac[HMAC_224-HMAC_SHA_256]/generate-mac': onNewKey('GenerateMac', { KeySpec: 'HMAC_224', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }),
+  'recorded/invalid_verify_mac[HMAC_256-HMAC_SHA_256-some different important message]/verify-mac': wrongMac,
+  'recorded/invalid_verify_mac[HMAC_256-HMAC_SHA_512-some important message]/verify-mac': onNewKey('VerifyMac', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'HMAC_SHA_512', Mac: hello }),
+  'recorded/invalid_verify_mac[HMAC_256-INVALID-some important message]/verify-mac': onNewKey('VerifyMac', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'INVALID', Mac: hello }),
+  'recorded/error_messaging_for_invalid_keys/generate-mac-invalid-key-id': onNewKey('GenerateMac', {}, { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }),
+  'crypto/bad-mac': wrongMac,
   'tags/duplicate': withTags({ TagKey: 'a', TagValue: '1' }, { TagKey: 'a', TagValue: '2' }),
   'tags/too-many': all(met('CreateKey', () => ({ Tags: manyTags })), async () => {
     const { id } = await scene.newKey({ Tags: manyTags.slice(1) })

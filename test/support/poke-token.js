@@ -94,6 +94,13 @@ const actions = {
     p11.C_GenerateKey(session, { mechanism: pkcs11.CKM_AES_KEY_GEN }, template({ token: true, private: true, sensitive: true, extractable: false, valueLen: 32, encrypt: true, decrypt: true, id, label: name }))
     return find({ id }).length
   },
+  /** A secret key whose value the test knows, as if the token had made it for a resident plan: only uses it to sign. */
+  put: ({ value, id, label: name }) => attempt(() => {
+    p11.C_CreateObject(session, [
+      ...template({ token: true, private: true, sensitive: true, extractable: false, sign: true, value, id, label: name }),
+      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY }, { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_GENERIC_SECRET },
+    ])
+  }),
   setPin: ({ to }) => attempt(() => p11.C_SetPIN(session, pin, to)),
   read: ({ label: name }) => attempt(() => get(one({ label: name }), 'value')),
   set: ({ label: name, attributes }) => attempt(() => p11.C_SetAttributeValue(session, one({ label: name }), template(attributes))),

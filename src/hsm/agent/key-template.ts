@@ -1,9 +1,10 @@
 // From an authenticated material row to the attributes of its key on the token: the only place that decides what a key may do.
 import pkcs11 from 'pkcs11js'
 import type { Material } from '../../keys/material.ts'
+import { isMacAlgorithm, keySpecs, macAlgorithms, type Making } from '../../keys/spec.ts'
 import type { Verb } from './frames.ts'
 import type { Profile } from './profile.ts'
-import { mechanismList, mechanisms, type Attributes } from './template.ts'
+import { hmacs, mechanismList, mechanisms, type Attributes, type HmacHash } from './template.ts'
 import type { Mechanism } from 'pkcs11js'
 
 /** Usage of Trent's own keys that seal credentials; no KMS key has it, so no verb for KMS keys reaches one, nor the reverse. */
@@ -20,15 +21,30 @@ interface KeyKind {
 
 const noUse: Attributes = { ENCRYPT: false, DECRYPT: false, SIGN: false, VERIFY: false, WRAP: false, UNWRAP: false, DERIVE: false }
 const aesGcm = { keyType: pkcs11.CKK_AES, generate: mechanisms.aesKeyGen, secretBytes: 32, uses: { ...noUse, ENCRYPT: true, DECRYPT: true }, allowed: [pkcs11.CKM_AES_GCM] }
+/** Signs with HMAC and nothing else. */
+const macKey = (secretBytes: number, hash: HmacHash) =>
+  ({ keyType: pkcs11.CKK_GENERIC_SECRET, generate: mechanisms.secretKeyGen, secretBytes, uses: { ...noUse, SIGN: true }, allowed: [hmacs[hash]] })
 
 const kinds: ReadonlyMap<string, KeyKind> = new Map<string, KeyKind>([
   ['SYMMETRIC_DEFAULT/ENCRYPT_DECRYPT/direct', { ...aesGcm, verbs: new Set<Verb>(['encrypt', 'decrypt', 'reencrypt', 'canary']) }],
-  ['SYMMETRIC_DEFAULT/ENCRYPT_DECRYPT/derived', {
-    keyType: pkcs11.CKK_GENERIC_SECRET, generate: mechanisms.secretKeyGen, secretBytes: 32, uses: { ...noUse, SIGN: true },
-    allowed: [pkcs11.CKM_SHA256_HMAC], verbs: new Set<Verb>(['encrypt', 'decrypt', 'reencrypt']),
-  }],
+  ['SYMMETRIC_DEFAULT/ENCRYPT_DECRYPT/derived', { ...macKey(32, 'sha256'), verbs: new Set<Verb>(['encrypt', 'decrypt', 'reencrypt']) }],
   [`SYMMETRIC_DEFAULT/${sealUsage}/direct`, { ...aesGcm, verbs: new Set<Verb>(['seal', 'unseal']) }],
+  ...kindsOfTable(),
 ])
+
+/** What keys/spec.ts says is built, but for AES, whose kinds depend on the cipher mode too. */
+function kindsOfTable(): (readonly [string, KeyKind])[] {
+  return Object.entries(keySpecs).flatMap(([spec, { built, usages }]) => Object.entries(usages).flatMap(([usage, algorithms]) => {
+    const kind = built === undefined ? undefined : kindOf(built, algorithms)
+    return kind === undefined ? [] : [[`${spec}/${usage}/none`, kind] as const]
+  }))
+}
+
+function kindOf(built: Making, algorithms: readonly string[]): KeyKind | undefined {
+  const [algorithm = ''] = algorithms
+  if (built.kind === 'hmac' && isMacAlgorithm(algorithm)) return { ...macKey(built.secretBytes, macAlgorithms[algorithm].hash), verbs: new Set<Verb>(['mac']) }
+  return undefined
+}
 
 /** The kind of key that a row describes, or undefined for what this agent does not make. */
 export const keyKind = (material: Pick<Material, 'spec' | 'usage' | 'cipherMode'>): KeyKind | undefined =>

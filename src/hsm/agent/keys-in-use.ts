@@ -2,6 +2,7 @@
 // found by CKA_ID. Sessions of one application see each other's session objects, so every worker uses these handles.
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial } from '../../keys/material.ts'
+import { isKeySpec, type KeySpecName } from '../../keys/spec.ts'
 import { isAuthentic, type Domain } from './domain.ts'
 import { Fault } from './fault.ts'
 import type { Verb } from './frames.ts'
@@ -16,6 +17,9 @@ import { mechanisms } from './template.ts'
 
 export interface OpenKey extends NamedKey {
   readonly verbs: ReadonlySet<Verb>
+  /** Of the authenticated row: they alone say which algorithms the key takes. */
+  readonly spec: KeySpecName
+  readonly usage: string
 }
 
 interface Held extends OpenKey {
@@ -68,7 +72,7 @@ export class KeysInUse {
     if (mac === undefined || !isAuthentic(this.#session, this.#domain.integrityKey, row, mac)) throw new Refused('the MAC of a material row is wrong')
     const material = decodeMaterial(row)
     const kind = keyKind(material)
-    if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
+    if (kind === undefined || !isKeySpec(material.spec)) throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
     if (!material.domainId.equals(this.#domain.id) || material.domainVersion !== this.#domain.version) throw new Refused('the row is of another domain')
     const resident = material.residency === 'resident'
     const handle = resident
@@ -76,7 +80,7 @@ export class KeysInUse {
       : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
     return {
-      handle, resident, verbs: kind.verbs, mode: material.cipherMode,
+      handle, resident, verbs: kind.verbs, spec: material.spec, usage: material.usage, mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }

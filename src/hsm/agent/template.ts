@@ -59,6 +59,7 @@ export const mechanisms = {
   secretKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN }),
   rsaKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN }),
   hmacSha256: (): Mechanism => ({ mechanism: pkcs11.CKM_SHA256_HMAC }),
+  hmac: (hash: HmacHash): Mechanism => ({ mechanism: hmacs[hash] }),
   wrap: (mechanism: number): Mechanism => ({ mechanism }),
   /** The v240 parameters: the older ones leave ulIvBits uninitialised. `iv` and `aad` must live until the operation has ended. */
   aesGcm: (iv: Buffer, aad: Buffer): Mechanism => {
@@ -67,6 +68,11 @@ export const mechanisms = {
   },
   oaep: (hash: 'SHA-1' | 'SHA-256'): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_OAEP, parameter: oaepParameters[hash] }),
 } as const
+
+export const hmacs = {
+  sha224: pkcs11.CKM_SHA224_HMAC, sha256: pkcs11.CKM_SHA256_HMAC, sha384: pkcs11.CKM_SHA384_HMAC, sha512: pkcs11.CKM_SHA512_HMAC,
+} as const
+export type HmacHash = keyof typeof hmacs
 
 const oaepParameters: Readonly<Record<'SHA-1' | 'SHA-256', RsaOAEP>> = {
   'SHA-1': { type: pkcs11.CK_PARAMS_RSA_OAEP, hashAlg: pkcs11.CKM_SHA_1, mgf: pkcs11.CKG_MGF1_SHA1, source: 1 },

@@ -6,6 +6,7 @@ import type { Domain } from './domain.ts'
 import { FrameError, type Verb } from './frames.ts'
 import { decryptBlob, encryptBlob, seal, unseal } from './gcm.ts'
 import type { OpenKey } from './keys-in-use.ts'
+import { mac } from './mac.ts'
 import { makeMaterial } from './make-material.ts'
 import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
@@ -61,6 +62,10 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
       }
     },
   },
+  mac: withKey(1, (bench, key, [message = empty]) => {
+    if (message.length === 0 || message.length > plaintextLimitBytes) throw new FrameError('message length')
+    return mac(bench.session, key, message)
+  }),
   seal: withKey(2, (bench, key, [aad = empty, secret = empty]) => {
     if (secret.length === 0 || secret.length > plaintextLimitBytes) throw new FrameError('secret length')
     return seal(bench, key.handle, aad, secret)
