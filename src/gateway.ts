@@ -68,7 +68,7 @@ export async function openGateway({ config, log, version, agent, step, limits }:
   const reconciler = new Reconciler({ pool, effects, log })
   const server = createApp({
     region: config.region,
-    settings: { residency: config.keys.residency, cipherMode: config.keys.cipherMode, keyQuota: config.keys.quota },
+    settings: { residency: config.keys.residency, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota },
     pool, cache, hsm: countedHsm(hsm, invocations), effects, journal, transactions,
     signingKeys: new SigningKeys({ hsm, serviceKey: version => serviceKeyOf(pool, version) }),
     gate: new Gate(), metrics, log, now: () => new Date(),

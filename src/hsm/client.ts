@@ -1,10 +1,14 @@
 // The gateway's side of the HSM: verbs to the least-loaded worker of their lane, with a bounded queue before them; one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
 import { invalidCiphertext } from '../keys/ciphertext.ts'
-import { encodeMaterial, type SealedMaterial } from '../keys/material.ts'
+import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
-import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import { isSlow, signingAlgorithms, type SigningAlgorithm } from '../keys/spec.ts'
+import { decodeMade } from './made.ts'
+import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { PublicKeys } from './public-keys.ts'
 import { Lane, laneOf, lanes, type LaneName } from './lane.ts'
 
 /** Where an agent listens: told by the supervisor, again at each replacement. */
@@ -36,8 +40,14 @@ const none = Buffer.alloc(0)
 
 type FieldsOf = (attempt: number, left: number) => readonly Buffer[]
 
+interface Named {
+  readonly name: Buffer
+  readonly slow: boolean
+}
+
 interface Pending {
   readonly verb: Verb
+  readonly lane: LaneName
   readonly deadline: number
   settled: boolean
   sentElsewhere: boolean
@@ -52,8 +62,9 @@ export class HsmClient implements Hsm {
   readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
   readonly #pending = new Set<Pending>()
   readonly #sweep: NodeJS.Timeout
+  readonly #publicKeys = new PublicKeys(async material => payloadOf(await this.#withKey('authenticate', material, [])))
   /** A material stays the same object as long as it is cached. */
-  readonly #names = new WeakMap<SealedMaterial, Buffer>()
+  readonly #names = new WeakMap<SealedMaterial, Named>()
 
   constructor(options: ClientOptions) {
     this.#observe = options.observe
@@ -89,6 +100,14 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
+  async sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer): Promise<Buffer> {
+    return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingAlgorithms[algorithm].number]), digest]))
+  }
+
+  publicKey(material: SealedMaterial, spki: Buffer): Promise<PublicKey> {
+    return this.#publicKeys.get(material, spki)
+  }
+
   async mac(material: SealedMaterial, message: Buffer): Promise<Buffer> {
     return payloadOf(await this.#withKey('mac', material, [message]))
   }
@@ -99,10 +118,10 @@ export class HsmClient implements Hsm {
     return payloadOf(await this.#call('random', () => [bytes]))
   }
 
-  async create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
+  async create(plan: MaterialPlan, again: boolean): Promise<MadeMaterial> {
     const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
     const payload = payloadOf(await this.#call('create', (attempt, left) => [row, Buffer.from([again || attempt > 0 ? 1 : 0]), encodeExpiry(left)]))
-    return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }
+    return decodeMade(payload)
   }
 
   async seal(material: SealedMaterial, aad: Buffer, secret: Buffer): Promise<Buffer> {
@@ -130,21 +149,23 @@ export class HsmClient implements Hsm {
 
   /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
   async #withKeys(verb: Verb, materials: readonly SealedMaterial[], fields: readonly Buffer[]): Promise<AnswerFrame> {
-    const names = materials.map(material => this.#nameOf(material))
+    const named = materials.map(material => this.#nameOf(material))
+    const names = named.map(({ name }) => name)
+    const slow = named.some(one => one.slow)
     const lost: number[] = []
-    let answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost)
+    let answer = await this.#call(verb, () => [...names.flatMap(name => [name, none]), ...fields], lost, slow)
     for (let sent = 0; answer.status === 'needRow' && sent < rowsLimit; sent++) {
-      answer = await this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost)
+      answer = await this.#call(verb, () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields], lost, slow)
     }
     return answer
   }
 
-  #nameOf(material: SealedMaterial): Buffer {
+  #nameOf(material: SealedMaterial): Named {
     const known = this.#names.get(material)
     if (known !== undefined) return known
-    const name = rowName(material)
-    this.#names.set(material, name)
-    return name
+    const named = { name: rowName(material), slow: isSlow(decodeMaterial(material.row).spec) }
+    this.#names.set(material, named)
+    return named
   }
 
   #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[]): Promise<AnswerFrame> {
@@ -152,16 +173,16 @@ export class HsmClient implements Hsm {
   }
 
   /** `fieldsOf` is given how often the call was sent before and the milliseconds it has left. `lost`: the generations of the agents with which the call was lost; the two steps of a verb that uses a key are one call. */
-  #call(verb: Verb, fieldsOf: FieldsOf, lost: number[] = []): Promise<AnswerFrame> {
+  #call(verb: Verb, fieldsOf: FieldsOf, lost: number[] = [], slow = false): Promise<AnswerFrame> {
     return new Promise<AnswerFrame>((resolve, reject) => {
-      const pending: Pending = { verb, deadline: this.#now() + callLimit(verb), settled: false, sentElsewhere: false, resolve, reject }
+      const pending: Pending = { verb, lane: laneOf(verb, slow), deadline: this.#now() + callLimit(verb), settled: false, sentElsewhere: false, resolve, reject }
       this.#pending.add(pending)
       this.#attempt(pending, fieldsOf, lost)
     })
   }
 
   #attempt(pending: Pending, fieldsOf: FieldsOf, lost: number[]): void {
-    const sent = this.#lanes[laneOf(pending.verb)].send({
+    const sent = this.#lanes[pending.lane].send({
       verb: pending.verb,
       fields: fieldsOf(lost.length + (pending.sentElsewhere ? 1 : 0), pending.deadline - this.#now()),
       answered: (answer, generation) => {

@@ -8,7 +8,8 @@ export type LaneName = (typeof lanes)[number]
 
 /** Frames that a connection has under way: one that waits in the socket of a slow worker could as well go to another agent. */
 export const outstandingLimits: Readonly<Record<LaneName, number>> = { hot: 32, slow: 1 }
-export const laneOf = (verb: Verb): LaneName => (verb === 'create' ? 'slow' : 'hot')
+/** `slow`: a key of the call is, see isSlow of keys/spec.ts. */
+export const laneOf = (verb: Verb, slow = false): LaneName => (verb === 'create' || slow ? 'slow' : 'hot')
 
 const queueLimit = 2_048
 const reconnectMilliseconds = 50

@@ -30,7 +30,7 @@ export const curves = {
   },
   'P-521': {
     oid: oid('06052b81040023'), bytes: 66, openssl: 'secp521r1', p: p521, a: p521 - 3n,
-    n: 0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
+    n: 0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
   },
   'secp256k1': {
     oid: oid('06052b8104000a'), bytes: 32, openssl: 'secp256k1', p: 0xfffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2fn, a: 0n,

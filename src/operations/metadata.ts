@@ -25,8 +25,11 @@ export function keyMetadata(key: Key): Record<string, unknown> {
     KeyManager: key.manager,
     CustomerMasterKeySpec: key.spec,
     KeySpec: key.spec,
-    [algorithmMembers[key.usage]]: keySpecs[key.spec].usages[key.usage] ?? [],
+    ...algorithmsOf(key),
     MultiRegion: key.multiRegion,
     ...(namesMaterial(key.spec) && key.currentMaterialId !== null ? { CurrentKeyMaterialId: key.currentMaterialId.toString('hex') } : {}),
   }
 }
+
+/** The one list of algorithms that goes with the key's usage, by the name of its member. */
+export const algorithmsOf = ({ spec, usage }: Key): Record<string, readonly string[]> => ({ [algorithmMembers[usage]]: keySpecs[spec].usages[usage] ?? [] })

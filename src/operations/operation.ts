@@ -66,6 +66,8 @@ interface Given<Input, Keys extends string> {
 export interface Settings {
   readonly residency: 'wrapped' | 'resident'
   readonly cipherMode: MaterialMode
+  /** Whether each new signature is verified before it is answered. */
+  readonly verifySignatures: boolean
   /** Keys an account may have. */
   readonly keyQuota: number
 }

@@ -10,6 +10,7 @@ import { DisableKey, EnableKey, UpdateKeyDescription } from './management.ts'
 import type { Operation } from './operation.ts'
 import { GetKeyPolicy, ListKeyPolicies, PutKeyPolicy } from './policies.ts'
 import { GenerateRandom } from './random.ts'
+import { GetPublicKey, Sign, Verify } from './signing.ts'
 import { ListResourceTags, TagResource, UntagResource } from './tags.ts'
 
 type CommandNames<Name> = Name extends `${infer Command}Command` ? (Command extends '$' ? never : Command) : never
@@ -23,7 +24,8 @@ export interface Refused {
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
 const dataKeyPairs = refused('data key pairs')
-const signing = refused('asymmetric keys')
+const agreement = refused('key agreement')
+const encapsulation = refused('key encapsulation')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
 const imports = refused('imported key material')
@@ -38,12 +40,12 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   CreateCustomKeyStore: keyStores,
   CreateGrant: grants,
   CreateKey,
-  Decapsulate: signing,
+  Decapsulate: encapsulation,
   Decrypt,
   DeleteAlias,
   DeleteCustomKeyStore: keyStores,
   DeleteImportedKeyMaterial: imports,
-  DeriveSharedSecret: signing,
+  DeriveSharedSecret: agreement,
   DescribeCustomKeyStores: keyStores,
   DescribeKey,
   DisableKey,
@@ -51,7 +53,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   DisconnectCustomKeyStore: keyStores,
   EnableKey,
   EnableKeyRotation: rotation,
-  Encapsulate: signing,
+  Encapsulate: encapsulation,
   Encrypt,
   GenerateDataKey,
   GenerateDataKeyPair: dataKeyPairs,
@@ -63,7 +65,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   GetKeyPolicy,
   GetKeyRotationStatus: rotation,
   GetParametersForImport: imports,
-  GetPublicKey: signing,
+  GetPublicKey,
   ImportKeyMaterial: imports,
   ListAliases,
   ListGrants: grants,
@@ -79,14 +81,14 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   RevokeGrant: grants,
   RotateKeyOnDemand: rotation,
   ScheduleKeyDeletion: lifecycle,
-  Sign: signing,
+  Sign,
   TagResource,
   UntagResource,
   UpdateAlias,
   UpdateCustomKeyStore: keyStores,
   UpdateKeyDescription,
   UpdatePrimaryRegion: regions,
-  Verify: signing,
+  Verify,
   VerifyMac,
 }
 

@@ -14,7 +14,7 @@ import { newFolder, writeTokenFiles } from '../support/installation.ts'
 import { agentOf, agentsOf, newPlan, openToken, until, type TestToken } from '../support/token.ts'
 
 /** Shorter than the usual ones, and long enough for a machine that does other things as well. */
-const limits = { silence: 3_000, deadlines: { hot: 1_000, unhurried: 1_500 } }
+const limits = { silence: 3_000, deadlines: { hot: 1_000, unhurried: 1_500, pair: 2_000 } }
 const context = encodeContext(new Map([['tenant', 'blue']]))
 
 let directory: string

@@ -230,6 +230,23 @@ const cases: Readonly<Record<string, Meet>> = {
   'recorded/invalid_verify_mac[HMAC_256-INVALID-some important message]/verify-mac': onNewKey('VerifyMac', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'INVALID', Mac: hello }),
   'recorded/error_messaging_for_invalid_keys/generate-mac-invalid-key-id': onNewKey('GenerateMac', {}, { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }),
   'crypto/bad-mac': wrongMac,
+  ...Object.fromEntries(([
+    ['RSA_2048', 'RSASSA_PSS_SHA_256', true], ['RSA_2048', 'RSASSA_PSS_SHA_384', true], ['RSA_2048', 'RSASSA_PSS_SHA_512', false], ['RSA_4096', 'RSASSA_PKCS1_V1_5_SHA_256', true],
+    ['RSA_4096', 'RSASSA_PKCS1_V1_5_SHA_512', true], ['ECC_NIST_P256', 'ECDSA_SHA_256', true], ['ECC_SECG_P256K1', 'ECDSA_SHA_256', true], ['ECC_NIST_P384', 'ECDSA_SHA_384', false],
+  ] as const).flatMap(([KeySpec, SigningAlgorithm, digest]) => {
+    const newKey = { KeySpec, KeyUsage: 'SIGN_VERIFY' }
+    const called = `recorded/sign_verify[${KeySpec}-${SigningAlgorithm}]`
+    const badSignature = [`${called}/bad-signature`, onNewKey('Verify', newKey, { Message: hello, SigningAlgorithm, Signature: hello })] as const
+    const badDigest = [`${called}/bad-digest`, onNewKey('Sign', newKey, { Message: hello, SigningAlgorithm, MessageType: 'DIGEST' })] as const
+    return KeySpec === 'ECC_SECG_P256K1' ? [badDigest] : digest ? [badDigest, badSignature] : [badSignature]
+  })),
+  'recorded/error_messaging_for_invalid_keys/sign-invalid-key-id': onNewKey('Sign', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256' }),
+  'recorded/error_messaging_for_invalid_keys/verify-invalid-key-id': onNewKey('Verify', {}, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256', Signature: hello }),
+  'usage/get-public-key-symmetric': met('GetPublicKey', () => ({ KeyId: key.id })),
+  'crypto/digest-length': each(['Sign', 'Verify'], operation => async () => {
+    const { id } = await scene.newKey({ KeySpec: 'ECC_NIST_P384', KeyUsage: 'SIGN_VERIFY' })
+    return { reply: await scene.call(operation, { KeyId: id, Message: hello, MessageType: 'DIGEST', SigningAlgorithm: 'ECDSA_SHA_384', Signature: hello }), fill: { ALG: 'ECDSA_SHA_384' } }
+  }),
   'tags/duplicate': withTags({ TagKey: 'a', TagValue: '1' }, { TagKey: 'a', TagValue: '2' }),
   'tags/too-many': all(met('CreateKey', () => ({ Tags: manyTags })), async () => {
     const { id } = await scene.newKey({ Tags: manyTags.slice(1) })

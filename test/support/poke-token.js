@@ -88,6 +88,7 @@ function describe(handle) {
 const actions = {
   login: () => 0,
   objects: () => find({}).map(describe),
+  total: () => find({}).length,
   count: ({ id }) => find({ id }).length,
   /** A second key under the CKA_ID of the first. */
   duplicate: ({ id, label: name }) => {

@@ -20,6 +20,8 @@ export interface OpenKey extends NamedKey {
   /** Of the authenticated row: they alone say which algorithms the key takes. */
   readonly spec: KeySpecName
   readonly usage: string
+  /** SHA-256 of the SubjectPublicKeyInfo, 32 bytes; empty for a secret key. */
+  readonly spkiDigest: Buffer
 }
 
 interface Held extends OpenKey {
@@ -80,7 +82,7 @@ export class KeysInUse {
       : this.#session.unwrap(mechanisms.wrap(this.#domain.wrapMechanism), this.#domain.domainKey, material.blob, unwrapAttributes(kind, this.#profile))
     if (handle === undefined) throw new Refused(`the token has no object with CKA_ID ${material.ckaId.toString('hex')}`)
     return {
-      handle, resident, verbs: kind.verbs, spec: material.spec, usage: material.usage, mode: material.cipherMode,
+      handle, resident, verbs: kind.verbs, spec: material.spec, usage: material.usage, spkiDigest: Buffer.from(material.spkiDigest), mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }

@@ -17,6 +17,8 @@ export interface Profile {
   readonly allowedMechanisms: boolean
   /** Whether the token takes CKA_UNWRAP_TEMPLATE; without it whoever has the PIN can unwrap keys as extractable. */
   readonly unwrapTemplate: boolean
+  /** Whether a template that unwraps an EC private key must hold CKA_NSS_DB, of any value: NSS calls it incomplete without. */
+  readonly nssDatabaseAttribute: boolean
   /** How `hsm init-token` makes a token usable: C_InitToken and C_InitPIN, C_InitPIN alone, or the vendor's own tools. */
   readonly initialisation: 'token' | 'pin' | 'vendor'
   /** CKR values that mean something else here than in fault-class.ts. */
@@ -38,6 +40,7 @@ const softhsm: Profile = {
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'token',
   faults: new Map(),
   // C_Login rewrites token.object: processes that start together see no token for a moment.
@@ -53,6 +56,7 @@ const nss: Profile = {
   // Taken and ignored.
   allowedMechanisms: false,
   unwrapTemplate: false,
+  nssDatabaseAttribute: true,
   initialisation: 'pin',
   faults: new Map(),
   bootRetries: 2,
@@ -65,6 +69,7 @@ const cloudhsm: Profile = {
   gcmIv: 'written',
   allowedMechanisms: false,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   // How its client says that it is throttled.
   faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
@@ -79,6 +84,7 @@ const luna: Profile = {
   gcmIv: 'appended',
   allowedMechanisms: false,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   faults: new Map(),
   bootRetries: 2,
@@ -91,6 +97,7 @@ const nshield: Profile = {
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   faults: new Map(),
   bootRetries: 2,

@@ -5,11 +5,13 @@ import { canaryPlaintext } from './canary.ts'
 import type { Domain } from './domain.ts'
 import { FrameError, type Verb } from './frames.ts'
 import { decryptBlob, encryptBlob, seal, unseal } from './gcm.ts'
+import { isPair } from './key-template.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { mac } from './mac.ts'
-import { makeMaterial } from './make-material.ts'
+import { makeMaterial, type MadeMaterial } from './make-material.ts'
 import type { Profile } from './profile.ts'
 import type { Session } from './session.ts'
+import { sign } from './signing.ts'
 import type { DeadlineClass } from './watch.ts'
 
 export interface Bench {
@@ -27,7 +29,7 @@ export interface KeyVerb {
 }
 
 interface PlainVerb {
-  readonly deadline: DeadlineClass
+  readonly deadline: DeadlineClass | ((fields: readonly Buffer[]) => DeadlineClass)
   readonly fields: number
   /** Which of the fields is the moment after which the call must not begin, see expiry.ts. */
   readonly expiry?: number
@@ -62,6 +64,10 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
       }
     },
   },
+  /** The number of the algorithm, see keys/spec.ts, and the digest. */
+  sign: withKey(2, (bench, key, [algorithm = empty, digest = empty]) => sign(bench.session, key, algorithm, digest)),
+  /** What the authenticated row says of the public key: SHA-256 of its SubjectPublicKeyInfo. */
+  authenticate: withKey(0, (_, key) => Buffer.from(key.spkiDigest)),
   mac: withKey(1, (bench, key, [message = empty]) => {
     if (message.length === 0 || message.length > plaintextLimitBytes) throw new FrameError('message length')
     return mac(bench.session, key, message)
@@ -87,20 +93,26 @@ export const plainVerbs: Readonly<Partial<Record<Verb, PlainVerb>>> = {
     },
   },
   create: {
-    deadline: 'unhurried',
+    deadline: ([plan = empty]) => (isPair(decodeMaterial(plan)) ? 'pair' : 'unhurried'),
     fields: 3,
     // An intent that is long given up may by now be carried out elsewhere: a second object under its CKA_ID would make the key unusable.
     expiry: 2,
     /** Fields: the plan as a material row without domain and blob; one byte that says whether an earlier attempt was made; the expiry. */
     run({ session, profile, domain }, [plan = empty, sentAgain = empty], again) {
       const material = decodeMaterial(plan)
-      const made = makeMaterial(session, profile, domain, material, again || sentAgain[0] !== 0)
-      return Buffer.concat([made.mac, made.row])
+      return encodeMade(makeMaterial(session, profile, domain, material, again || sentAgain[0] !== 0))
     },
   },
 }
 
 const empty = Buffer.alloc(0)
+
+/** MAC 32, u32 length of the row, row, SubjectPublicKeyInfo. */
+function encodeMade({ mac, row, spki }: MadeMaterial): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(row.length)
+  return Buffer.concat([mac, length, row, spki])
+}
 
 /** The worker has opened as many keys as the verb says. */
 function present(key: OpenKey | undefined): OpenKey {
