@@ -5,9 +5,9 @@ import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
 import type { PublicKey } from '../keys/public-key.ts'
-import { isSlow, signingAlgorithms, type SigningAlgorithm } from '../keys/spec.ts'
+import { isSlow, rsaEncryptionAlgorithms, signingAlgorithms, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../keys/spec.ts'
 import { decodeMade } from './made.ts'
-import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { HsmUnavailable, MaterialRefused, PlaintextTooLong, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 import { PublicKeys } from './public-keys.ts'
 import { Lane, laneOf, lanes, type LaneName } from './lane.ts'
 
@@ -94,9 +94,18 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
-  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
-    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [source.context, destination.context, blob])
+  async decryptRsa(material: SealedMaterial, algorithm: RsaEncryptionAlgorithm, ciphertext: Buffer): Promise<Buffer> {
+    const answer = await this.#withKey('decrypt', material, [numberOf(algorithm), ciphertext])
     if (answer.status === 'invalid') throw invalidCiphertext()
+    return payloadOf(answer)
+  }
+
+  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
+    const from = 'context' in source ? source.context : numberOf(source.algorithm)
+    const to = 'context' in destination ? destination.context : Buffer.concat([numberOf(destination.algorithm), destination.spki])
+    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [from, to, blob])
+    if (answer.status === 'invalid') throw invalidCiphertext()
+    if (answer.status === 'tooLong') throw new PlaintextTooLong('the plaintext does not fit the destination key')
     return payloadOf(answer)
   }
 
@@ -239,6 +248,8 @@ export class HsmClient implements Hsm {
     this.#pending.delete(pending)
   }
 }
+
+const numberOf = (algorithm: RsaEncryptionAlgorithm): Buffer => Buffer.from([rsaEncryptionAlgorithms[algorithm].number])
 
 /** @throws MaterialRefused, HsmUnavailable */
 function payloadOf(answer: AnswerFrame): Buffer {

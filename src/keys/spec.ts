@@ -79,6 +79,13 @@ export const signingAlgorithms = {
 export type SigningAlgorithm = keyof typeof signingAlgorithms
 export const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.hasOwn(signingAlgorithms, name)
 
+/** The numbers stand in frames and are final. */
+export const rsaEncryptionAlgorithms = {
+  RSAES_OAEP_SHA_1: { number: 1, hash: 'sha1', hashBytes: 20 }, RSAES_OAEP_SHA_256: { number: 2, hash: 'sha256', hashBytes: 32 },
+} as const
+export type RsaEncryptionAlgorithm = keyof typeof rsaEncryptionAlgorithms
+export const isRsaEncryption = (name: unknown): name is RsaEncryptionAlgorithm => typeof name === 'string' && Object.hasOwn(rsaEncryptionAlgorithms, name)
+
 export type HashName = 'sha1' | 'sha224' | 'sha256' | 'sha384' | 'sha512'
 
 /** Each spec has one of them, of its own size. The MAC is as long as the key. */

@@ -40,7 +40,7 @@ export function refuseUnbuilt(input: NewKeyInput): void {
   const spec = specOf(input)
   if (keySpecs[spec].built === undefined) throw new KmsError('UnsupportedOperationException', `KeySpec ${spec} is not supported by this version of Trent.`)
   const usage = input.KeyUsage
-  if (usage === 'KEY_AGREEMENT' || (usage === 'ENCRYPT_DECRYPT' && spec !== 'SYMMETRIC_DEFAULT')) {
+  if (usage === 'KEY_AGREEMENT') {
     throw new KmsError('UnsupportedOperationException', `KeyUsage ${usage} of KeySpec ${spec} is not supported by this version of Trent.`)
   }
   if (input.Origin === 'EXTERNAL') throw new KmsError('UnsupportedOperationException', 'Origin EXTERNAL is not supported by this version of Trent.')

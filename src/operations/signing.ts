@@ -1,10 +1,7 @@
 // Sign, Verify, GetPublicKey. The HSM signs digests; verification needs the public key alone and runs here, with a key whose row the
 // HSM has found authentic.
 import { createHash } from 'node:crypto'
-import type { KeyEntry } from '../cache/key-entry.ts'
 import { KmsError } from '../errors.ts'
-import type { Hsm } from '../hsm/hsm.ts'
-import type { PublicKey } from '../keys/public-key.ts'
 import { verifyDigest, verifyMessage } from '../keys/signature.ts'
 import { isSigningAlgorithm, signingAlgorithms, type SigningAlgorithm } from '../keys/spec.ts'
 import { usable } from '../keys/state.ts'
@@ -13,6 +10,7 @@ import { currentOf } from './current-material.ts'
 import { dryRun, grantTokens, keyId, plaintext } from './members.ts'
 import { algorithmsOf } from './metadata.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
+import { publicKeyOf } from './public-key-of.ts'
 
 const messageType = enumeration(['RAW', 'DIGEST', 'EXTERNAL_MU'])
 const signingAlgorithm = enumeration([
@@ -104,9 +102,3 @@ export const GetPublicKey = operation({
     return { KeyId: key.arn, PublicKey: Buffer.from(spki), CustomerMasterKeySpec: key.spec, KeySpec: key.spec, KeyUsage: key.usage, ...algorithmsOf(key) }
   },
 })
-
-/** @throws UnsupportedOperationException for a key that has no public half; MaterialRefused, HsmUnavailable */
-export function publicKeyOf(hsm: Hsm, entry: KeyEntry): Promise<PublicKey> {
-  if (entry.spki === undefined) throw new KmsError('UnsupportedOperationException')
-  return hsm.publicKey(currentOf(entry), entry.spki)
-}

@@ -2,7 +2,7 @@
 import { createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MaterialRefused } from '../../src/hsm/hsm.ts'
-import { macContract, signatureContract } from '../support/algorithms.ts'
+import { decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
 import { decodeMaterial, encodeMaterial } from '../../src/keys/material.ts'
 import type { KeySpecName, SigningAlgorithm } from '../../src/keys/spec.ts'
 import { newPlan, openToken, poke, residentPlan, type TestToken } from '../support/token.ts'
@@ -85,5 +85,13 @@ describe('signatures', () => {
     await token.client.create(planOf('RSA_2048'), false)
     await token.client.create(planOf('ECC_NIST_P521'), false)
     expect(await poke(token.directory, 'total')).toBe(before)
+  })
+})
+
+describe('RSA decryption', () => {
+  decryptionContract(() => token.client, ['RSA_2048', 'RSA_3072'])
+
+  it('leaves the agent as it was, whatever comes', () => {
+    expect(token.starts).toEqual(['first'])
   })
 })

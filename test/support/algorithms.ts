@@ -1,10 +1,14 @@
 // What every token must compute, whoever made it: each algorithm of the Hsm against node:crypto.
-import { createHash, randomBytes, verify } from 'node:crypto'
+import { constants, createHash, publicEncrypt, randomBytes, verify } from 'node:crypto'
 import { expect, it } from 'vitest'
+import { KmsError } from '../../src/errors.ts'
+import { MaterialRefused, PlaintextTooLong, type ReencryptSide } from '../../src/hsm/hsm.ts'
 import type { HsmClient } from '../../src/hsm/client.ts'
+import { encodeContext } from '../../src/keys/context.ts'
 import { readPublicKey } from '../../src/keys/public-key.ts'
+import { oaepLimit } from '../../src/keys/rsa-encryption.ts'
 import { verifyDigest, verifyMessage } from '../../src/keys/signature.ts'
-import { keySpecs, signingAlgorithms, type KeySpecName, type SigningAlgorithm } from '../../src/keys/spec.ts'
+import { keySpecs, rsaEncryptionAlgorithms, signingAlgorithms, type KeySpecName, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../../src/keys/spec.ts'
 import { newPlan, residentPlan } from './token.ts'
 
 const messages = (): Buffer[] => [1, 63, 64, 65, 128, 4_096].map(length => randomBytes(length))
@@ -52,4 +56,51 @@ export function signatureContract(client: () => HsmClient, specs: readonly KeySp
       }
     }
   }, 60_000)
+}
+
+/** RSA-OAEP: the HSM opens what node:crypto encrypted, and refuses all else with one error. */
+export function decryptionContract(client: () => HsmClient, specs: readonly KeySpecName[]): void {
+  const invalid = new KmsError('InvalidCiphertextException')
+  it.each(specs.flatMap(spec => (['wrapped', 'resident'] as const).map(residency => [spec, residency] as const)))('%s decrypts, %s', async (spec, residency) => {
+    const changes = { spec, usage: 'ENCRYPT_DECRYPT', cipherMode: 'none' } as const
+    const made = await client().create(residency === 'wrapped' ? newPlan(changes) : residentPlan(changes), false)
+    const { key } = await client().publicKey(made, made.spki ?? Buffer.alloc(0))
+    for (const algorithm of Object.keys(rsaEncryptionAlgorithms) as RsaEncryptionAlgorithm[]) {
+      const { hash: oaepHash } = rsaEncryptionAlgorithms[algorithm]
+      const other = oaepHash === 'sha1' ? 'sha256' : 'sha1'
+      const encrypted = (message: Buffer, hash = oaepHash as string): Buffer => publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash }, message)
+      for (const length of [1, 2, 32, oaepLimit(spec, algorithm)]) {
+        const message = randomBytes(length)
+        expect(await client().decryptRsa(made, algorithm, encrypted(message))).toEqual(message)
+      }
+      const good = encrypted(Buffer.from('message'))
+      const bit = (at: number): Buffer => Buffer.from(good).fill((good[at] ?? 0) ^ 1, at, at + 1)
+      const modulus = Buffer.from(key.export({ format: 'jwk' }).n ?? '', 'base64url')
+      const wrong = [
+        bit(0), bit(100), bit(good.length - 1), encrypted(Buffer.from('message'), other), publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.from('message')),
+        publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash, oaepLabel: Buffer.from('label') }, Buffer.from('message')), encrypted(Buffer.alloc(0)),
+        good.subarray(1), good.subarray(0, -1), Buffer.concat([Buffer.alloc(1), good]), Buffer.concat([good, Buffer.alloc(1)]), Buffer.alloc(0), Buffer.alloc(good.length), Buffer.alloc(good.length, 0xff), modulus,
+      ]
+      for (const [at, ciphertext] of wrong.entries()) await expect(client().decryptRsa(made, algorithm, ciphertext), String(at)).rejects.toThrow(invalid)
+    }
+  }, 60_000)
+
+  it('goes from a symmetric key to an RSA key and back, without the gateway', async () => {
+    const [spec, algorithm, context] = ['RSA_2048', 'RSAES_OAEP_SHA_256', encodeContext(new Map([['tenant', 'blue']]))] as const
+    const symmetric: ReencryptSide = { material: await client().create(newPlan(), false), context }
+    const rsa = await client().create(newPlan({ spec, usage: 'ENCRYPT_DECRYPT', cipherMode: 'none' }), false)
+    const side: ReencryptSide = { material: rsa, algorithm, spki: rsa.spki ?? Buffer.alloc(0) }
+    const message = randomBytes(oaepLimit(spec, algorithm))
+    const there = await client().reencrypt(symmetric, side, await client().encrypt(symmetric.material, context, Buffer.from(message)))
+    expect(await client().decryptRsa(rsa, algorithm, there)).toEqual(message)
+    expect(await client().decrypt(symmetric.material, context, await client().reencrypt(side, symmetric, there))).toEqual(message)
+    const again = await client().reencrypt(side, { ...side, algorithm }, there)
+    expect(again).not.toEqual(there)
+    expect(await client().decryptRsa(rsa, algorithm, again)).toEqual(message)
+    await expect(client().reencrypt(side, symmetric, Buffer.alloc(256, 7))).rejects.toThrow(invalid)
+    const longer = await client().encrypt(symmetric.material, context, randomBytes(message.length + 1))
+    await expect(client().reencrypt(symmetric, side, longer)).rejects.toThrow(PlaintextTooLong)
+    const swapped = (await client().create(newPlan({ spec, usage: 'ENCRYPT_DECRYPT', cipherMode: 'none' }), false)).spki ?? Buffer.alloc(0)
+    await expect(client().reencrypt(symmetric, { ...side, spki: swapped }, longer)).rejects.toThrow(MaterialRefused)
+  })
 }

@@ -28,6 +28,8 @@ export const statuses = {
   unsupported: 5,
   /** The device failed, but its canary passes: worth sending again, to another worker. */
   again: 6,
+  /** A plaintext does not fit the key to which it was to be encrypted again. */
+  tooLong: 7,
 } as const
 export type Status = keyof typeof statuses
 

@@ -54,7 +54,14 @@ const signs = (...allowed: readonly number[]): PairUse => ({
 
 /** What a private key may do, by its usage; what is not here is not made. */
 const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Record<KeyUsage, PairUse>>>>> = {
-  rsa: { SIGN_VERIFY: signs(pkcs11.CKM_RSA_PKCS, pkcs11.CKM_RSA_PKCS_PSS) },
+  rsa: {
+    SIGN_VERIFY: signs(pkcs11.CKM_RSA_PKCS, pkcs11.CKM_RSA_PKCS_PSS),
+    ENCRYPT_DECRYPT: {
+      uses: { ...noPrivateUse, DECRYPT: true }, publicUses: { ...noPublicUse, ENCRYPT: true },
+      allowed: ({ oaepSha256 }) => [pkcs11.CKM_RSA_PKCS_OAEP, ...(oaepSha256 ? [] : [pkcs11.CKM_RSA_X_509])],
+      verbs: new Set<Verb>(['decrypt', 'reencrypt', 'authenticate']),
+    },
+  },
   ec: { SIGN_VERIFY: signs(pkcs11.CKM_ECDSA) },
 }
 

@@ -12,6 +12,8 @@ export interface Profile {
   readonly wrapMechanisms: readonly number[]
   /** Hash of RSA-OAEP in the domain ceremony. */
   readonly oaepHash: 'SHA-1' | 'SHA-256'
+  /** Whether C_Decrypt has OAEP with SHA-256; without it the agent unpads, see oaep.ts. */
+  readonly oaepSha256: boolean
   readonly gcmIv: GcmIv
   /** Whether CKA_ALLOWED_MECHANISMS may stand in a template. */
   readonly allowedMechanisms: boolean
@@ -37,6 +39,7 @@ const softhsm: Profile = {
   wrapMechanisms: [CKM_AES_KEY_WRAP_PAD],
   // OAEP with SHA-256 is CKR_ARGUMENTS_BAD up to 2.6.1.
   oaepHash: 'SHA-1',
+  oaepSha256: false,
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,
@@ -52,6 +55,7 @@ const nss: Profile = {
   // 0x210A is padding of PKCS #7 here, not RFC 5649.
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'host',
   // Taken and ignored.
   allowedMechanisms: false,
@@ -66,6 +70,7 @@ const cloudhsm: Profile = {
   name: 'cloudhsm',
   wrapMechanisms: [CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, CKM_AES_KEY_WRAP_KWP],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'written',
   allowedMechanisms: false,
   unwrapTemplate: true,
@@ -80,6 +85,7 @@ const luna: Profile = {
   name: 'luna',
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   // In FIPS mode the HSM makes the IV: 16 bytes behind ciphertext and tag.
   gcmIv: 'appended',
   allowedMechanisms: false,
@@ -94,6 +100,7 @@ const nshield: Profile = {
   name: 'nshield',
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,

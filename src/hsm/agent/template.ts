@@ -78,6 +78,8 @@ export const mechanisms = {
     const parameter: AesGCM = { type: pkcs11.CK_PARAMS_AES_GCM_v240, iv, ivBits: iv.length * 8, aad, tagBits: 128 }
     return { mechanism: pkcs11.CKM_AES_GCM, parameter }
   },
+  /** Without padding: for keys of RSA encryption on tokens that lack OAEP with SHA-256, and nowhere else. */
+  rsaRaw: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_X_509 }),
   oaep: (hash: 'SHA-1' | 'SHA-256'): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_OAEP, parameter: oaepParameters[hash] }),
 } as const
 

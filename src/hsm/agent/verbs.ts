@@ -10,6 +10,7 @@ import type { OpenKey } from './keys-in-use.ts'
 import { mac } from './mac.ts'
 import { makeMaterial, type MadeMaterial } from './make-material.ts'
 import type { Profile } from './profile.ts'
+import { decryptRsa, encryptRsa, isRsa } from './rsa-decryption.ts'
 import type { Session } from './session.ts'
 import { sign } from './signing.ts'
 import type { DeadlineClass } from './watch.ts'
@@ -51,14 +52,19 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
     if (plaintext.length === 0 || plaintext.length > plaintextLimitBytes) throw new FrameError('plaintext length')
     return encryptBlob(bench, key, context, plaintext)
   }),
-  decrypt: withKey(2, (bench, key, [context = empty, blob = empty]) => decryptBlob(bench, key, context, blob)),
-  /** From one key and context to another: the plaintext never reaches the gateway. */
+  /** The encryption context and a blob; for an RSA key the number of the algorithm, see keys/spec.ts, and a bare ciphertext. */
+  decrypt: withKey(2, (bench, key, [parameter = empty, blob = empty]) => decrypt(bench, key, parameter, blob)),
+  /**
+   * From one key to another: the plaintext never reaches the gateway. Of each side the context, or for an RSA key the number of the
+   * algorithm; for one that is the destination its SubjectPublicKeyInfo behind it.
+   */
   reencrypt: {
     deadline: 'hot', keys: 2, fields: 3,
-    run(bench, [source, destination], [sourceContext = empty, destinationContext = empty, blob = empty]) {
-      const plaintext = decryptBlob(bench, present(source), sourceContext, blob)
+    run(bench, [source, destination], [from = empty, to = empty, blob = empty]) {
+      const plaintext = decrypt(bench, present(source), from, blob)
       try {
-        return encryptBlob(bench, present(destination), destinationContext, plaintext)
+        const key = present(destination)
+        return isRsa(key) ? encryptRsa(key, to, plaintext) : encryptBlob(bench, key, to, plaintext)
       } finally {
         plaintext.fill(0)
       }
@@ -113,6 +119,9 @@ function encodeMade({ mac, row, spki }: MadeMaterial): Buffer {
   length.writeUInt32LE(row.length)
   return Buffer.concat([mac, length, row, spki])
 }
+
+const decrypt = (bench: Bench, key: OpenKey, parameter: Buffer, blob: Buffer): Buffer =>
+  isRsa(key) ? decryptRsa(bench, key, parameter, blob) : decryptBlob(bench, key, parameter, blob)
 
 /** The worker has opened as many keys as the verb says. */
 function present(key: OpenKey | undefined): OpenKey {
