@@ -14,6 +14,7 @@ export const countedHsm = (hsm: Hsm, invocations: Pick<Invocations, 'take'>): Hs
   decrypt: (material, context, blob) => hsm.decrypt(material, context, blob),
   decryptRsa: (material, algorithm, ciphertext) => hsm.decryptRsa(material, algorithm, ciphertext),
   sign: (material, algorithm, digest) => hsm.sign(material, algorithm, digest),
+  deriveSecret: (material, spki) => hsm.deriveSecret(material, spki),
   publicKey: (material, spki) => hsm.publicKey(material, spki),
   mac: (material, message) => hsm.mac(material, message),
   random: length => hsm.random(length),

@@ -113,6 +113,10 @@ export class HsmClient implements Hsm {
     return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingAlgorithms[algorithm].number]), digest]))
   }
 
+  async deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer> {
+    return payloadOf(await this.#withKey('derive', material, [spki]))
+  }
+
   publicKey(material: SealedMaterial, spki: Buffer): Promise<PublicKey> {
     return this.#publicKeys.get(material, spki)
   }

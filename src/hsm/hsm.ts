@@ -25,6 +25,8 @@ export interface Hsm {
   reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer>
   /** Signs a digest of the algorithm's length: PKCS #1 and PSS as long as the modulus, ECDSA in DER. */
   sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer): Promise<Buffer>
+  /** ECDH with a public key that pointOf takes for the key's curve: the x coordinate, as long as the curve's. */
+  deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer>
   /** The public key, once the HSM has found the row authentic that holds its digest. @throws MaterialRefused when it is another's */
   publicKey(material: SealedMaterial, spki: Buffer): Promise<PublicKey>
   /** HMAC of 1 to 4,096 bytes with the one hash of the key's spec: the whole MAC, 28 to 64 bytes. */

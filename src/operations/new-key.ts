@@ -39,10 +39,6 @@ export function refuseUnbuilt(input: NewKeyInput): void {
   if (input.CustomKeyStoreId !== undefined || input.Origin === 'AWS_CLOUDHSM' || input.Origin === 'EXTERNAL_KEY_STORE') throw new KmsError('CustomKeyStoreNotFoundException')
   const spec = specOf(input)
   if (keySpecs[spec].built === undefined) throw new KmsError('UnsupportedOperationException', `KeySpec ${spec} is not supported by this version of Trent.`)
-  const usage = input.KeyUsage
-  if (usage === 'KEY_AGREEMENT') {
-    throw new KmsError('UnsupportedOperationException', `KeyUsage ${usage} of KeySpec ${spec} is not supported by this version of Trent.`)
-  }
   if (input.Origin === 'EXTERNAL') throw new KmsError('UnsupportedOperationException', 'Origin EXTERNAL is not supported by this version of Trent.')
   if (input.MultiRegion === true) throw new KmsError('UnsupportedOperationException', 'Multi-Region keys are not supported by this version of Trent.')
 }

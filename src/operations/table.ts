@@ -1,6 +1,7 @@
 // Every operation of the newest AWS SDK: declared, or refused with a reason. A command that the SDK has and this table has not
 // does not compile. docs/operations.md is printed from it.
 import type * as sdk from '@aws-sdk/client-kms'
+import { DeriveSharedSecret } from './agreement.ts'
 import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts'
 import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
 import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
@@ -24,7 +25,6 @@ export interface Refused {
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
 const dataKeyPairs = refused('data key pairs')
-const agreement = refused('key agreement')
 const encapsulation = refused('key encapsulation')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
@@ -45,7 +45,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   DeleteAlias,
   DeleteCustomKeyStore: keyStores,
   DeleteImportedKeyMaterial: imports,
-  DeriveSharedSecret: agreement,
+  DeriveSharedSecret,
   DescribeCustomKeyStores: keyStores,
   DescribeKey,
   DisableKey,

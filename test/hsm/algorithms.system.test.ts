@@ -2,7 +2,7 @@
 import { createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MaterialRefused } from '../../src/hsm/hsm.ts'
-import { decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
+import { agreementContract, decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
 import { decodeMaterial, encodeMaterial } from '../../src/keys/material.ts'
 import type { KeySpecName, SigningAlgorithm } from '../../src/keys/spec.ts'
 import { newPlan, openToken, poke, residentPlan, type TestToken } from '../support/token.ts'
@@ -87,6 +87,8 @@ describe('signatures', () => {
     expect(await poke(token.directory, 'total')).toBe(before)
   })
 })
+
+describe('key agreement', () => { agreementContract(() => token.client) })
 
 describe('RSA decryption', () => {
   decryptionContract(() => token.client, ['RSA_2048', 'RSA_3072'])

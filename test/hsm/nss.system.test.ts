@@ -9,7 +9,7 @@ import { MaterialRefused, SealBroken } from '../../src/hsm/hsm.ts'
 import { parseCiphertext } from '../../src/keys/ciphertext.ts'
 import { encodeContext } from '../../src/keys/context.ts'
 import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../../src/keys/material.ts'
-import { decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
+import { agreementContract, decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
 import { kms } from '../support/aws.ts'
 import { startTrentOn } from '../support/gateway.ts'
 import { account, newFolder, trent, writeConfig } from '../support/installation.ts'
@@ -127,6 +127,7 @@ it('credentials are sealed, opened by their owner alone, and refused when change
 
 describe('MACs', () => { macContract(() => client) })
 describe('RSA decryption', () => { decryptionContract(() => client, ['RSA_2048', 'RSA_4096']) })
+describe('key agreement', () => { agreementContract(() => client) })
 // NSS has no secp256k1.
 describe('signatures', () => { signatureContract(() => client, ['RSA_2048', 'RSA_3072', 'ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521']) })
 

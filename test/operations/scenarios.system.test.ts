@@ -242,6 +242,9 @@ const cases: Readonly<Record<string, Meet>> = {
   })),
   'recorded/error_messaging_for_invalid_keys/sign-invalid-key-id': onNewKey('Sign', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256' }),
   'recorded/error_messaging_for_invalid_keys/verify-invalid-key-id': onNewKey('Verify', {}, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256', Signature: hello }),
+  'recorded/derive_shared_secret/response-invalid-key-usage': onNewKey('DeriveSharedSecret', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
+  'recorded/derive_shared_secret/response-invalid-key': onNewKey('DeriveSharedSecret', {}, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
+  'crypto/ecdh-bad-public-key': onNewKey('DeriveSharedSecret', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' }, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
   'usage/get-public-key-symmetric': met('GetPublicKey', () => ({ KeyId: key.id })),
   ...Object.fromEntries(([['RSA_2048', 'RSAES_OAEP_SHA_1'], ['RSA_2048', 'RSAES_OAEP_SHA_256'], ['RSA_4096', 'RSAES_OAEP_SHA_256']] as const).map(([KeySpec, EncryptionAlgorithm]) => [
     `recorded/encrypt_validate_plaintext_size_per_key_type[${KeySpec}-${EncryptionAlgorithm}]/generate-random-exc`,

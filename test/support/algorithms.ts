@@ -1,9 +1,10 @@
 // What every token must compute, whoever made it: each algorithm of the Hsm against node:crypto.
-import { constants, createHash, publicEncrypt, randomBytes, verify } from 'node:crypto'
+import { constants, createHash, diffieHellman, generateKeyPairSync, publicEncrypt, randomBytes, verify } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { KmsError } from '../../src/errors.ts'
 import { MaterialRefused, PlaintextTooLong, type ReencryptSide } from '../../src/hsm/hsm.ts'
 import type { HsmClient } from '../../src/hsm/client.ts'
+import { curves, type CurveName } from '../../src/keys/curve.ts'
 import { encodeContext } from '../../src/keys/context.ts'
 import { readPublicKey } from '../../src/keys/public-key.ts'
 import { oaepLimit } from '../../src/keys/rsa-encryption.ts'
@@ -103,4 +104,26 @@ export function decryptionContract(client: () => HsmClient, specs: readonly KeyS
     const swapped = (await client().create(newPlan({ spec, usage: 'ENCRYPT_DECRYPT', cipherMode: 'none' }), false)).spki ?? Buffer.alloc(0)
     await expect(client().reencrypt(symmetric, { ...side, spki: swapped }, longer)).rejects.toThrow(MaterialRefused)
   })
+}
+
+/** ECDH with pairs of node:crypto, often enough that some secrets begin with a zero. */
+export function agreementContract(client: () => HsmClient): void {
+  const specs: readonly (readonly [spec: KeySpecName, curve: CurveName])[] = [['ECC_NIST_P256', 'P-256'], ['ECC_NIST_P384', 'P-384'], ['ECC_NIST_P521', 'P-521']]
+  it.each(specs.flatMap(spec => (['wrapped', 'resident'] as const).map(residency => [...spec, residency] as const)))('%s agrees, %s%s', async (spec, curve, residency) => {
+    const changes = { spec, usage: 'KEY_AGREEMENT', cipherMode: 'none' } as const
+    const made = await client().create(residency === 'wrapped' ? newPlan(changes) : residentPlan(changes), false)
+    const { key } = await client().publicKey(made, made.spki ?? Buffer.alloc(0))
+    let short = 0
+    for (let tried = 0; tried < 400 && (short < 1 || tried < 20); tried++) {
+      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl })
+      const secret = diffieHellman({ privateKey, publicKey: key })
+      short += secret[0] === 0 && curve !== 'P-521' ? 1 : 0
+      if (tried >= 20 && secret[0] !== 0) continue
+      expect(await client().deriveSecret(made, publicKey.export({ type: 'spki', format: 'der' }))).toEqual(secret)
+    }
+    const other = generateKeyPairSync('ec', { namedCurve: curve === 'P-256' ? 'secp384r1' : 'prime256v1' }).publicKey.export({ type: 'spki', format: 'der' })
+    // The gateway's own code never sends one: an agent that gets it ends the connection.
+    await expect(client().deriveSecret(made, other)).rejects.toThrow('died twice')
+    await expect(client().sign(made, 'ECDSA_SHA_256', Buffer.alloc(32))).rejects.toThrow(MaterialRefused)
+  }, 60_000)
 }

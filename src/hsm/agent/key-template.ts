@@ -62,7 +62,13 @@ const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Rec
       verbs: new Set<Verb>(['decrypt', 'reencrypt', 'authenticate']),
     },
   },
-  ec: { SIGN_VERIFY: signs(pkcs11.CKM_ECDSA) },
+  ec: {
+    SIGN_VERIFY: signs(pkcs11.CKM_ECDSA),
+    KEY_AGREEMENT: {
+      uses: { ...noPrivateUse, DERIVE: true }, publicUses: { ...noPublicUse, DERIVE: true }, allowed: () => [pkcs11.CKM_ECDH1_DERIVE],
+      verbs: new Set<Verb>(['derive', 'authenticate']),
+    },
+  },
 }
 
 const kinds: ReadonlyMap<string, KeyKind> = new Map<string, KeyKind>([

@@ -1,7 +1,7 @@
 // The one builder of attributes and mechanisms. pkcs11js corrupts its heap on a bad argument (a misspelt CKA_ constant is
 // `undefined`, and that is enough), so nothing untyped may reach it: every template and mechanism is made here.
 import pkcs11 from 'pkcs11js'
-import type { AesGCM, Attribute, Mechanism, RsaOAEP, RsaPSS } from 'pkcs11js'
+import type { AesGCM, Attribute, ECDH1, Mechanism, RsaOAEP, RsaPSS } from 'pkcs11js'
 import type { SignatureHash } from '../../keys/rsa-signature.ts'
 
 const attributeTypes = {
@@ -77,6 +77,11 @@ export const mechanisms = {
   aesGcm: (iv: Buffer, aad: Buffer): Mechanism => {
     const parameter: AesGCM = { type: pkcs11.CK_PARAMS_AES_GCM_v240, iv, ivBits: iv.length * 8, aad, tagBits: 128 }
     return { mechanism: pkcs11.CKM_AES_GCM, parameter }
+  },
+  /** The shared secret is the bare x coordinate. `point` is uncompressed; it must live until the call has returned. */
+  ecdh: (point: Buffer): Mechanism => {
+    const parameter: ECDH1 = { type: pkcs11.CK_PARAMS_EC_DH, kdf: pkcs11.CKD_NULL, publicData: point }
+    return { mechanism: pkcs11.CKM_ECDH1_DERIVE, parameter }
   },
   /** Without padding: for keys of RSA encryption on tokens that lack OAEP with SHA-256, and nowhere else. */
   rsaRaw: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_X_509 }),

@@ -1,6 +1,7 @@
 // The closed verbs as this version answers them. A handler gets fields that are hostile until checked: a gateway taken over
 // can use keys through these verbs, and can do nothing else. Each may run again after a fault: fields are wiped by the worker, once.
 import { decodeMaterial } from '../../keys/material.ts'
+import { deriveSecret } from './agreement.ts'
 import { canaryPlaintext } from './canary.ts'
 import type { Domain } from './domain.ts'
 import { FrameError, type Verb } from './frames.ts'
@@ -72,6 +73,8 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
   },
   /** The number of the algorithm, see keys/spec.ts, and the digest. */
   sign: withKey(2, (bench, key, [algorithm = empty, digest = empty]) => sign(bench.session, key, algorithm, digest)),
+  /** The other's public key, a SubjectPublicKeyInfo. */
+  derive: withKey(1, (bench, key, [spki = empty]) => deriveSecret(bench.session, key, spki)),
   /** What the authenticated row says of the public key: SHA-256 of its SubjectPublicKeyInfo. */
   authenticate: withKey(0, (_, key) => Buffer.from(key.spkiDigest)),
   mac: withKey(1, (bench, key, [message = empty]) => {
