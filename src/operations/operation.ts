@@ -11,6 +11,7 @@ import type { KeyState } from '../keys/state.ts'
 import { compile } from '../shape/parse.ts'
 import type { Infer, Shapes } from '../shape/shape.ts'
 import type { Db } from '../store/database.ts'
+import type { KeyPairs } from './key-pairs.ts'
 
 /** Where a request names a key. */
 export type KeySource =
@@ -73,7 +74,7 @@ export interface Settings {
 }
 
 interface ReadGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly db: Db }
-interface UseGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly hsm: Hsm }
+interface UseGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly hsm: Hsm; readonly pairs: KeyPairs }
 interface WriteGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly tx: Db }
 interface ProvisionGiven<Input, Keys extends string> extends Given<Input, Keys> {
   readonly tx: Db

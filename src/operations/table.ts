@@ -4,6 +4,7 @@ import type * as sdk from '@aws-sdk/client-kms'
 import { DeriveSharedSecret } from './agreement.ts'
 import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts'
 import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
+import { GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext } from './data-key-pairs.ts'
 import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
 import { CreateKey, DescribeKey, ListKeys } from './keys.ts'
 import { GenerateMac, VerifyMac } from './macs.ts'
@@ -24,7 +25,6 @@ export interface Refused {
 
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
-const dataKeyPairs = refused('data key pairs')
 const encapsulation = refused('key encapsulation')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
@@ -56,8 +56,8 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   Encapsulate: encapsulation,
   Encrypt,
   GenerateDataKey,
-  GenerateDataKeyPair: dataKeyPairs,
-  GenerateDataKeyPairWithoutPlaintext: dataKeyPairs,
+  GenerateDataKeyPair,
+  GenerateDataKeyPairWithoutPlaintext,
   GenerateDataKeyWithoutPlaintext,
   GenerateMac,
   GenerateRandom,

@@ -133,6 +133,10 @@ const cases: Readonly<Record<string, Meet>> = {
   'recorded/encrypt_decrypt_encryption_context/decrypt_response_with_invalid_ciphertext': openDecrypt(() => ({ CiphertextBlob: hello, EncryptionContext: { a: 'b' }, KeyId: key.id })),
   'recorded/encryption_context_generate_data_key/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKey'),
   'recorded/encryption_context_generate_data_key_without_plaintext/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyWithoutPlaintext'),
+  'recorded/encryption_context_generate_data_key_pair/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyPair', { KeyPairSpec: 'ECC_NIST_P256' }),
+  'recorded/encryption_context_generate_data_key_pair_without_plaintext/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyPairWithoutPlaintext', { KeyPairSpec: 'ECC_NIST_P256' }),
+  'recorded/generate_data_key_pair_dry_run/dryrun_exception': met('GenerateDataKeyPair', () => ({ KeyId: key.id, KeyPairSpec: 'RSA_2048', DryRun: true })),
+  'recorded/generate_data_key_pair_without_plaintext_dry_run/dryrun_exception': met('GenerateDataKeyPairWithoutPlaintext', () => ({ KeyId: key.id, KeyPairSpec: 'RSA_2048', DryRun: true })),
   'recorded/derive_shared_secret/response-invalid-key-spec': met('CreateKey', () => ({ KeySpec: 'RSA_2048', KeyUsage: 'KEY_AGREEMENT' })),
   'recorded/tag_key_with_duplicate_tag_keys_raises_error/duplicate-tag-keys': withTags({ TagKey: 'a', TagValue: '1' }, { TagKey: 'a', TagValue: '2' }),
   'recorded/create_key_with_too_many_tags_raises_error/invalid-tag-key': met('CreateKey', () => ({ Tags: manyTags })),
@@ -280,7 +284,6 @@ const cases: Readonly<Record<string, Meet>> = {
 const elsewhere: readonly (readonly [scenario: RegExp, why: string])[] = [
   [/^(xks|cks)\/|^createkey\/xks|^crypto\/random-external-store/, 'custom key stores are refused as a whole: UnsupportedOperationException'],
   [/^policy\/forallvalues/, 'conditions of policies are read and never fulfilled yet: a statement with one allows nothing, so nothing is overly permissive'],
-  [/^recorded\/encryption_context_generate_data_key_pair/, 'data key pairs are not built yet'],
   [/^usage\/reuse-old-text-2021/, 'AWS has another text since: usage/incompatible'],
   [/^keyid\/alias-where-not-accepted/, 'of CreateGrant, which is not built yet; others answer keyid/malformed'],
   [/^auth\/expired-session-token/, 'there are no session tokens yet: one is auth/unknown-access-key-or-session-token'],
@@ -294,10 +297,10 @@ function stamp(secondsFromNow: number): string {
 }
 const loaded = Date.now()
 
-function dataKeyWithoutContext(operation: string): Meet {
+function dataKeyWithoutContext(operation: string, spec: Json = { KeySpec: 'AES_256' }): Meet {
   return async () => {
-    const { CiphertextBlob } = success(await scene.call(operation, { KeyId: key.id, KeySpec: 'AES_256', EncryptionContext: { a: 'b' } }))
-    return { reply: await scene.call('Decrypt', { CiphertextBlob }) }
+    const { CiphertextBlob, PrivateKeyCiphertextBlob } = success(await scene.call(operation, { KeyId: key.id, ...spec, EncryptionContext: { a: 'b' } }))
+    return { reply: await scene.call('Decrypt', { CiphertextBlob: CiphertextBlob ?? PrivateKeyCiphertextBlob }) }
   }
 }
 
