@@ -136,6 +136,7 @@ export const settings = {
   keys: {
     residency: choice(['wrapped', 'resident'], 'wrapped', 'Where key material lives: wrapped in Postgres, or on the token'),
     cipherMode: choice(['direct', 'derived'], 'direct', 'How new symmetric keys encrypt: in the HSM with counted invocations, or by message keys derived in the HSM'),
+    verifySignatures: flag(false, 'Whether each new signature is verified with the public key before it is answered: shows a fault of the token or its library'),
     quota: integer(100_000, 1, 100_000_000, 'keys', 'Keys an account may have, in any state'),
   },
   cache: { maxStaleSeconds: integer(60, 0, 3_600, 'seconds', 'How long cached rows serve while Postgres is away') },

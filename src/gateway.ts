@@ -18,6 +18,7 @@ import { Quarantine } from './hsm/quarantine.ts'
 import { createApp } from './http/app.ts'
 import { Gate } from './identity/gate.ts'
 import { SigningKeys } from './identity/signing-keys.ts'
+import { KeyPairs } from './operations/key-pairs.ts'
 import { operations } from './operations/table.ts'
 import { stsOperations } from './sts/table.ts'
 import { openPool, poolLimits, type Pool } from './store/database.ts'
@@ -71,8 +72,11 @@ export async function openGateway({ config, log, version, tokens, step, limits }
   const reconciler = new Reconciler({ pool, effects, log })
   const server = createApp({
     region: config.region,
-    settings: { residency: config.keys.residency, cipherMode: config.keys.cipherMode, keyQuota: config.keys.quota, get makes() { return hsm.makes } },
-    pool, cache, hsm: countedHsm(hsm, invocations), effects, journal, transactions,
+    settings: {
+      residency: config.keys.residency, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
+      get makes() { return hsm.makes },
+    },
+    pool, cache, hsm: countedHsm(hsm, invocations), pairs: new KeyPairs(), effects, journal, transactions,
     signingKeys: new SigningKeys({ hsm, serviceKey: version => serviceKeyOf(pool, version) }),
     gate: new Gate(), metrics, log, now: () => new Date(),
   }, { bodyBytes: config.http.bodyLimitBytes, connections: config.http.maxConnections })

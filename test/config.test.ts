@@ -44,7 +44,7 @@ describe('defaults', () => {
       gateway: { processes: 1 },
       http: { bodyLimitBytes: 1_048_576, maxConnections: 10_000 },
       hsm: { domainFingerprint: undefined, allowWeakToken: false, tokens: [] },
-      keys: { residency: 'wrapped', cipherMode: 'direct', quota: 100_000 },
+      keys: { residency: 'wrapped', cipherMode: 'direct', verifySignatures: false, quota: 100_000 },
       cache: { maxStaleSeconds: 60 },
       audit: { directory: '/var/lib/trent/journal', segmentBytes: 16_777_216, segments: 8 },
       log: { level: 'info' },

@@ -15,6 +15,8 @@ export interface KeyEntry {
   readonly tags: ReadonlyMap<string, string>
   /** The newest backing of the current material; undefined before a first import. */
   readonly current: SealedMaterial | undefined
+  /** SubjectPublicKeyInfo (DER) of the current material, for asymmetric keys; to be used through Hsm.publicKey alone. */
+  readonly spki: Buffer | undefined
   /** A confirmed material by its 32-byte id and backing number, both taken from a ciphertext that may be anyone's. */
   readonly material: (materialId: Buffer, backing: number) => SealedMaterial | undefined
 }
@@ -24,12 +26,14 @@ export function keyEntry({ key, policyDocument, tags, materials }: StoredKey): K
   const ids = new Set(materials.map(({ materialId }) => materialId.toString('hex')))
   // Asymmetric and HMAC keys have one material and no current id: AWS does not name it.
   const currentId = key.currentMaterialId?.toString('hex') ?? (ids.size === 1 ? [...ids][0] : undefined)
+  const current = materials.findLast(({ materialId }) => materialId.toString('hex') === currentId)
   return {
     key,
     policy: policyDocument === undefined ? denyAll : compiled(policyDocument, 'key'),
     policyDocument: policyDocument ?? '',
     tags,
-    current: materials.findLast(({ materialId }) => materialId.toString('hex') === currentId)?.sealed,
+    current: current?.sealed,
+    spki: current?.spki ?? undefined,
     material: (materialId, backing) => byName.get(materialName(materialId, backing)),
   }
 }

@@ -4,8 +4,8 @@
 import { randomUUID } from 'node:crypto'
 import type { AuditEntry } from '../audit/record.ts'
 import { insertRecord, type TransactionWriter } from '../audit/transaction.ts'
-import type { MaterialPlan } from '../hsm/hsm.ts'
-import type { SealedMaterial } from '../keys/material.ts'
+import type { MadeMaterial, MaterialPlan } from '../hsm/hsm.ts'
+import { namesMaterial } from '../keys/spec.ts'
 import { transaction, type Db, type Pool } from '../store/database.ts'
 import { deleteIntent, insertIntent, type Intent } from '../store/intents.ts'
 import type { BackingName } from '../store/invocations.ts'
@@ -19,7 +19,7 @@ export const leaseMilliseconds = 60_000
 
 export interface EffectsOptions {
   readonly pool: Pool
-  readonly hsm: { create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> }
+  readonly hsm: { create(plan: MaterialPlan, again: boolean): Promise<MadeMaterial> }
   readonly transactions: TransactionWriter
   /** Told of audit records once their transaction is through. */
   readonly recorded: (count: number) => void
@@ -87,8 +87,8 @@ export class Effects {
     // A crash from here on leaves a resident object that its intent names by CKA_ID, or a wrapped key that nobody holds.
     this.#options.step?.('after hsm')
     const recorded = await transaction(this.#options.pool, async tx => {
-      const confirmed = await confirmMaterial(tx, material, null)
-      if (confirmed && intent.kind === 'create-material') await updateCurrentMaterial(tx, plan.keyId, plan.materialId, 'Creating', 'Enabled')
+      const confirmed = await confirmMaterial(tx, material, material.spki)
+      if (confirmed && intent.kind === 'create-material') await updateCurrentMaterial(tx, plan.keyId, namesMaterial(plan.spec) ? plan.materialId : null, 'Creating', 'Enabled')
       // Whoever confirms first is right; for the others there is nothing left to do.
       const first = await deleteIntent(tx, intent.id) && confirmed
       if (first && entries.length > 0) await insertRecord(tx, this.#options.transactions, entries)

@@ -12,6 +12,11 @@ export const countedHsm = (hsm: Hsm, invocations: Pick<Invocations, 'take'>): Hs
     return waiting === undefined ? hsm.reencrypt(source, destination, blob) : waiting.then(() => hsm.reencrypt(source, destination, blob))
   },
   decrypt: (material, context, blob) => hsm.decrypt(material, context, blob),
+  decryptRsa: (material, algorithm, ciphertext) => hsm.decryptRsa(material, algorithm, ciphertext),
+  sign: (material, algorithm, digest) => hsm.sign(material, algorithm, digest),
+  deriveSecret: (material, spki) => hsm.deriveSecret(material, spki),
+  publicKey: (material, spki) => hsm.publicKey(material, spki),
+  mac: (material, message) => hsm.mac(material, message),
   random: length => hsm.random(length),
   create: (plan, again) => hsm.create(plan, again),
   seal: (material, aad, secret) => hsm.seal(material, aad, secret),

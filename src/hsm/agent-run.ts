@@ -6,7 +6,7 @@ import type { TokenConfig } from '../config.ts'
 import { killChild, spawnAgent, tokenAddress, type AgentProcess } from './agent-process.ts'
 import type { AgentReady, AgentUse, FatalCode, FromAgent, KeyLimits, StartMessage, TokenUsage } from './agent/control.ts'
 import type { Deadlines } from './agent/watch.ts'
-import type { AgentAddress } from './client.ts'
+import type { AgentAddress } from './calls.ts'
 import { laneSizes } from './lane.ts'
 import type { Logins } from './login.ts'
 

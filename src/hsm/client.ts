@@ -1,76 +1,21 @@
-// The gateway's side of the HSM: verbs to the least-loaded worker of their lane, with a bounded queue before them; one repeat when an agent dies under a call. Every verb may be repeated safely (create: see Hsm.create).
+// The gateway's side of one token: each verb as a call to its agent. Every verb may be repeated safely (create: see Hsm.create).
 import { invalidCiphertext } from '../keys/ciphertext.ts'
 import type { MakeableKeys } from '../keys/makeable.ts'
 import { decodeMaterial, encodeMaterial, type SealedMaterial } from '../keys/material.ts'
 import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
-import { HsmUnavailable, MaterialRefused, SealBroken, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
-import { Lane, laneOf, lanes, type LaneName } from './lane.ts'
-import { Quarantine, Quarantined } from './quarantine.ts'
+import { Calls, type AgentAddress, type ClientOptions, type Losses } from './calls.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import { rsaEncryptionAlgorithms, signingAlgorithms, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../keys/spec.ts'
+import { decodeMade } from './made.ts'
+import { HsmUnavailable, MaterialRefused, PlaintextTooLong, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { PublicKeys } from './public-keys.ts'
+import { laneOf } from './lane.ts'
 
-/** Where an agent listens: told by the supervisor, again at each replacement. */
-export interface AgentAddress {
-  readonly token: string
-  readonly generation: number
-  readonly sockets: Readonly<Record<LaneName, readonly string[]>>
-  /** The keys that its token can make and use; null where that was not tried. */
-  readonly makes?: MakeableKeys | null
-}
-
-export interface ClientOptions {
-  /** Called for every answer, for the metrics. */
-  readonly observe: (token: string, answer: AnswerFrame) => void
-  /** Shared by all clients of a process; one of the client's own where it has none beside it. */
-  readonly quarantine?: Quarantine
-  readonly now?: () => number
-  /** Whether another token could take a call: then none waits for this one to come back. */
-  readonly elsewhere?: () => boolean
-}
-
-/** Waiting for a worker and in the HSM together, milliseconds; the supervisor's own deadlines are shorter and replace the agent. */
-const callLimits: Readonly<Partial<Record<Verb, number>>> = { create: 30_000 }
-const usualCallLimit = 10_000
-export const callLimit = (verb: Verb): number => callLimits[verb] ?? usualCallLimit
-const sweepEveryMilliseconds = 250
-const attempts = 2
 /** How often a row is sent with one call: the key may go stale under it, at this worker or, a moment later, at another. */
 const rowsLimit = 3
-/** Losses of one call, whatever it was with: an agent may end the connection of a frame that it cannot read, and go on. */
-const lossLimit = 4
-/** By then an agent that died has lost all its connections. */
-const repeatMilliseconds = 20
 const none = Buffer.alloc(0)
-
-/**
- * The agents with which a call was lost, of whichever token; the two steps of a verb that uses a key are one call, and so is what a pool
- * of several tokens sends to one after the other.
- */
-export type Losses = string[]
-
-let clients = 0
-
-/** What is asked of an agent. */
-interface Ask {
-  readonly verb: Verb
-  readonly lane: LaneName
-  /** What it is with, for the quarantine. */
-  readonly materials: readonly Buffer[]
-  /** Given how often the call was sent before and the milliseconds it has left. */
-  readonly fields: (attempt: number, left: number) => readonly Buffer[]
-  readonly lost: Losses
-}
-
-interface Pending extends Ask {
-  readonly deadline: number
-  settled: boolean
-  sends: number
-  sentElsewhere: boolean
-  left(): void
-  overdue(): void
-  resolve(answer: AnswerFrame): void
-  reject(error: Error): void
-}
 
 /** What the client keeps of a material: how frames name it, and how slow its key is. */
 interface Known {
@@ -79,26 +24,14 @@ interface Known {
 }
 
 export class HsmClient implements Hsm {
-  readonly #observe: ClientOptions['observe']
-  readonly #quarantine: Quarantine
-  readonly #now: () => number
-  readonly #elsewhere: () => boolean
-  readonly #number = ++clients
-  #address: AgentAddress | null = null
+  readonly #calls: Calls
   #makes: MakeableKeys | null = null
-  readonly #lanes: Readonly<Record<LaneName, Lane>> = { hot: new Lane('hot'), slow: new Lane('slow') }
-  readonly #pending = new Set<Pending>()
-  readonly #sweep: NodeJS.Timeout
+  readonly #publicKeys = new PublicKeys(async material => payloadOf(await this.#withKey('authenticate', material, [])))
   /** A material stays the same object as long as it is cached. */
   readonly #known = new WeakMap<SealedMaterial, Known>()
 
   constructor(options: ClientOptions) {
-    this.#observe = options.observe
-    this.#now = options.now ?? (() => performance.now())
-    this.#elsewhere = options.elsewhere ?? (() => false)
-    this.#quarantine = options.quarantine ?? new Quarantine({ alarm: () => undefined, now: this.#now })
-    this.#sweep = setInterval(() => { this.#expire() }, sweepEveryMilliseconds)
-    this.#sweep.unref()
+    this.#calls = new Calls(options)
   }
 
   /**
@@ -106,11 +39,8 @@ export class HsmClient implements Hsm {
    * that, they are sent again to the next.
    */
   setAgent(address: AgentAddress | null): void {
-    if (address !== null && address.generation === this.#address?.generation) return
-    this.#address = address
     this.#makes = address?.makes ?? this.#makes
-    for (const name of lanes) this.#lanes[name].use(address?.sockets[name] ?? [], address?.generation ?? 0)
-    if (address === null && this.#elsewhere()) for (const name of lanes) this.#lanes[name].leave()
+    this.#calls.setAgent(address)
   }
 
   /** The keys that can be made and used; null while no agent has said. What was said holds while none serves. */
@@ -119,7 +49,7 @@ export class HsmClient implements Hsm {
   }
 
   get available(): boolean {
-    return lanes.some(name => this.#lanes[name].isOpen)
+    return this.#calls.available
   }
 
   async encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer, lost?: Losses): Promise<Buffer> {
@@ -132,25 +62,50 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
-  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer, lost?: Losses): Promise<Buffer> {
-    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [source.context, destination.context, blob], lost)
+  async decryptRsa(material: SealedMaterial, algorithm: RsaEncryptionAlgorithm, ciphertext: Buffer, lost?: Losses): Promise<Buffer> {
+    const answer = await this.#withKey('decrypt', material, [numberOf(algorithm), ciphertext], lost)
     if (answer.status === 'invalid') throw invalidCiphertext()
     return payloadOf(answer)
+  }
+
+  async reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer, lost?: Losses): Promise<Buffer> {
+    const from = 'context' in source ? source.context : numberOf(source.algorithm)
+    const to = 'context' in destination ? destination.context : Buffer.concat([numberOf(destination.algorithm), destination.spki])
+    const answer = await this.#withKeys('reencrypt', [source.material, destination.material], [from, to, blob], lost)
+    if (answer.status === 'invalid') throw invalidCiphertext()
+    if (answer.status === 'tooLong') throw new PlaintextTooLong('the plaintext does not fit the destination key')
+    return payloadOf(answer)
+  }
+
+  async sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingAlgorithms[algorithm].number]), digest], lost))
+  }
+
+  async deriveSecret(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('derive', material, [spki], lost))
+  }
+
+  publicKey(material: SealedMaterial, spki: Buffer): Promise<PublicKey> {
+    return this.#publicKeys.get(material, spki)
+  }
+
+  async mac(material: SealedMaterial, message: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('mac', material, [message], lost))
   }
 
   async random(length: number, lost: Losses = []): Promise<Buffer> {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(length)
-    return payloadOf(await this.#call({ verb: 'random', lane: laneOf('random', []), materials: [], fields: () => [bytes], lost }))
+    return payloadOf(await this.#calls.call({ verb: 'random', lane: laneOf('random', []), materials: [], fields: () => [bytes], lost }))
   }
 
-  async create(plan: MaterialPlan, again: boolean, lost: Losses = []): Promise<SealedMaterial> {
+  async create(plan: MaterialPlan, again: boolean, lost: Losses = []): Promise<MadeMaterial> {
     const row = encodeMaterial({ ...plan, domainId: none, domainVersion: 0, spkiDigest: none, blob: none })
-    const payload = payloadOf(await this.#call({
+    const payload = payloadOf(await this.#calls.call({
       verb: 'create', lane: laneOf('create', [plan.spec]), materials: [row], lost,
       fields: (attempt, left) => [row, Buffer.from([again || attempt > 0 ? 1 : 0]), encodeExpiry(left)],
     }))
-    return { mac: Buffer.from(payload.subarray(0, 32)), row: Buffer.from(payload.subarray(32)) }
+    return decodeMade(payload)
   }
 
   async seal(material: SealedMaterial, aad: Buffer, secret: Buffer, lost?: Losses): Promise<Buffer> {
@@ -170,11 +125,7 @@ export class HsmClient implements Hsm {
   }
 
   close(): void {
-    clearInterval(this.#sweep)
-    this.#address = null
-    for (const name of lanes) this.#lanes[name].close()
-    for (const pending of this.#pending) pending.reject(new HsmUnavailable('unavailable', 'the gateway is closing'))
-    this.#pending.clear()
+    this.#calls.close()
   }
 
   /** A hot frame carries the row's name alone; the row follows only when the worker asks for it. */
@@ -182,9 +133,9 @@ export class HsmClient implements Hsm {
     const known = materials.map(material => this.#knownOf(material))
     const names = known.map(({ name }) => name)
     const ask = { verb, lane: laneOf(verb, known.map(({ spec }) => spec)), materials: names, lost }
-    let answer = await this.#call({ ...ask, fields: () => [...names.flatMap(name => [name, none]), ...fields] })
+    let answer = await this.#calls.call({ ...ask, fields: () => [...names.flatMap(name => [name, none]), ...fields] })
     for (let sent = 0; answer.status === 'needRow' && sent < rowsLimit; sent++) {
-      answer = await this.#call({ ...ask, fields: () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields] })
+      answer = await this.#calls.call({ ...ask, fields: () => [...materials.flatMap(({ row }, i) => [names[i] ?? none, row]), ...fields] })
     }
     return answer
   }
@@ -201,102 +152,6 @@ export class HsmClient implements Hsm {
     return this.#withKeys(verb, [material], fields, lost)
   }
 
-  #call(ask: Ask): Promise<AnswerFrame> {
-    if (this.#quarantine.holds(ask.verb, ask.materials)) return Promise.reject(new Quarantined())
-    return new Promise<AnswerFrame>((resolve, reject) => {
-      const pending: Pending = {
-        ...ask, deadline: this.#now() + callLimit(ask.verb), settled: false, sends: 0, sentElsewhere: false, resolve, reject,
-        left: () => { this.#leave(pending) },
-        overdue: () => { this.#reject(pending, new HsmUnavailable('busy', 'the workers before the HSM did not come to this call')) },
-      }
-      this.#pending.add(pending)
-      this.#attempt(pending)
-    })
-  }
-
-  #attempt(pending: Pending): void {
-    const { verb, lost } = pending
-    if (!this.available && this.#elsewhere()) {
-      this.#leave(pending)
-      return
-    }
-    const now = this.#now()
-    const sent = this.#lanes[pending.lane].send({
-      verb,
-      fields: pending.fields(pending.sends++, pending.deadline - now),
-      // Among many that were lost with an agent one may have ended it: if that ends another, the others are not to be taken for it.
-      alone: lost.length > 0,
-      answered: (answer, generation) => { this.#answered(pending, answer, generation) },
-    }, pending, now)
-    if (!sent) this.#reject(pending, new HsmUnavailable('busy', 'the queue before the HSM is full'))
-  }
-
-  #answered(pending: Pending, answer: AnswerFrame | undefined, generation: number): void {
-    if (pending.settled) {
-      // Too late for its caller; it may be a plaintext all the same.
-      answer?.payload.fill(0)
-      return
-    }
-    if (answer === undefined) {
-      pending.lost.push(`${this.#number}/${generation}`)
-      this.#repeat(pending)
-      return
-    }
-    if (this.#address !== null) this.#observe(this.#address.token, answer)
-    // The agent has lost its token, by no fault of this call, and is about to be replaced.
-    if (answer.status === 'lost') this.#attemptSoon(pending)
-    // The worker has tried three times on a device that is not lost: another worker tries once more.
-    else if (answer.status === 'again' && !pending.sentElsewhere) {
-      pending.sentElsewhere = true
-      this.#attempt(pending)
-    } else {
-      this.#settle(pending)
-      pending.resolve(answer)
-    }
-  }
-
-  /** The connections of an agent that dies end one after the other, so a call may be lost on several of them: that is one death. */
-  #repeat(pending: Pending): void {
-    const { verb, materials, lost } = pending
-    if (new Set(lost).size < attempts && lost.length < lossLimit) {
-      if (this.#elsewhere()) this.#leave(pending)
-      else this.#attemptSoon(pending)
-      return
-    }
-    // Agents that went on after they had ended its connections are none that died of it.
-    if (new Set(lost).size >= attempts) this.#quarantine.add(verb, materials)
-    this.#reject(pending, this.#quarantine.holds(verb, materials) ? new Quarantined() : new HsmUnavailable('unavailable', 'the hsm-agent died twice under this call'))
-  }
-
-  /** To whoever called, who has another token for it. */
-  #leave(pending: Pending): void {
-    this.#reject(pending, new HsmUnavailable('unavailable', pending.lost.length > 0 ? 'the hsm-agent died under this call' : 'no hsm-agent serves'))
-  }
-
-  #attemptSoon(pending: Pending): void {
-    setTimeout(() => { if (!pending.settled) this.#attempt(pending) }, repeatMilliseconds)
-  }
-
-  #expire(): void {
-    const now = this.#now()
-    for (const pending of this.#pending) {
-      if (pending.deadline > now) continue
-      this.#reject(pending, this.available
-        ? new HsmUnavailable('deadline', `no answer to ${pending.verb} in time`)
-        : new HsmUnavailable('unavailable', 'no hsm-agent serves'))
-    }
-    for (const name of lanes) this.#lanes[name].sweep(now)
-  }
-
-  #reject(pending: Pending, error: HsmUnavailable): void {
-    this.#settle(pending)
-    pending.reject(error)
-  }
-
-  #settle(pending: Pending): void {
-    pending.settled = true
-    this.#pending.delete(pending)
-  }
 }
 
 /** What the row says: only the lane hangs on it, so it counts before the agent has checked it. */
@@ -308,6 +163,8 @@ function specOf({ row }: SealedMaterial): string {
     return ''
   }
 }
+
+const numberOf = (algorithm: RsaEncryptionAlgorithm): Buffer => Buffer.from([rsaEncryptionAlgorithms[algorithm].number])
 
 /** @throws MaterialRefused, HsmUnavailable */
 function payloadOf(answer: AnswerFrame): Buffer {

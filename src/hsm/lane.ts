@@ -1,5 +1,6 @@
 // One of the client's ways to an agent: connections to workers that serve the same verbs, and a bounded queue before them. What is
 // slow has a lane of its own, so that it takes no worker from what is quick. See docs/decisions/0015-a-lane-for-what-is-slow.md.
+import { isSlow } from '../keys/spec.ts'
 import type { Verb } from './agent/frames.ts'
 import { Connection, type Call } from './connection.ts'
 
@@ -10,12 +11,9 @@ export type LaneName = (typeof lanes)[number]
 export const outstandingLimits: Readonly<Record<LaneName, number>> = { hot: 32, slow: 1 }
 
 const slowVerbs: ReadonlySet<Verb> = new Set<Verb>(['create', 'import'])
-/** What a private key of these does costs milliseconds, where all else costs microseconds. */
-const slowSpecs: ReadonlySet<string> = new Set(['RSA_3072', 'RSA_4096'])
 
 /** The one place where it is decided which calls are slow: by the verb, and by the specs of the keys that it uses. */
-export const laneOf = (verb: Verb, specs: readonly string[]): LaneName =>
-  (slowVerbs.has(verb) || specs.some(spec => slowSpecs.has(spec)) ? 'slow' : 'hot')
+export const laneOf = (verb: Verb, specs: readonly string[]): LaneName => (slowVerbs.has(verb) || specs.some(isSlow) ? 'slow' : 'hot')
 
 /** How many sockets an agent has in each lane: what is slow holds at most a quarter of its workers, and at least one. */
 export const laneSizes = (workers: number): Readonly<Record<LaneName, number>> => ({ hot: workers, slow: Math.max(1, Math.floor(workers / 3)) })

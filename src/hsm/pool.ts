@@ -3,10 +3,13 @@
 import { encodeContext } from '../keys/context.ts'
 import { makeableOnEach, type MakeableKeys } from '../keys/makeable.ts'
 import type { SealedMaterial } from '../keys/material.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import type { RsaEncryptionAlgorithm, SigningAlgorithm } from '../keys/spec.ts'
 import type { AnswerFrame } from './agent/frames.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
-import { HsmClient, type AgentAddress, type Losses } from './client.ts'
-import { HsmUnavailable, type Hsm, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import type { AgentAddress, Losses } from './calls.ts'
+import { HsmClient } from './client.ts'
+import { HsmUnavailable, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 import { Quarantine, Quarantined } from './quarantine.ts'
 
 /** What the primary says of a token. */
@@ -105,6 +108,26 @@ export class HsmPool implements Hsm {
     return this.#run((client, lost) => client.decrypt(material, context, blob, lost))
   }
 
+  decryptRsa(material: SealedMaterial, algorithm: RsaEncryptionAlgorithm, ciphertext: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.decryptRsa(material, algorithm, ciphertext, lost))
+  }
+
+  sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.sign(material, algorithm, digest, lost))
+  }
+
+  deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.deriveSecret(material, spki, lost))
+  }
+
+  publicKey(material: SealedMaterial, spki: Buffer): Promise<PublicKey> {
+    return this.#run(client => client.publicKey(material, spki))
+  }
+
+  mac(material: SealedMaterial, message: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.mac(material, message, lost))
+  }
+
   reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer> {
     return this.#run((client, lost) => client.reencrypt(source, destination, blob, lost))
   }
@@ -113,7 +136,7 @@ export class HsmPool implements Hsm {
     return this.#run((client, lost) => client.random(length, lost))
   }
 
-  create(plan: MaterialPlan, again: boolean): Promise<SealedMaterial> {
+  create(plan: MaterialPlan, again: boolean): Promise<MadeMaterial> {
     return this.#run((client, lost, isRepeat) => client.create(plan, again || isRepeat, lost))
   }
 

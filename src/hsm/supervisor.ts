@@ -9,7 +9,7 @@ import { AgentRun, type RunLimits, type RunOptions, type Unfit } from './agent-r
 import type { AgentReady, FatalCode, StartMessage } from './agent/control.ts'
 import { profiles } from './agent/profile.ts'
 import { deadlines } from './agent/watch.ts'
-import type { AgentAddress } from './client.ts'
+import type { AgentAddress } from './calls.ts'
 
 /** Why an agent was started: the first; the first that stands by, or one for another that died standing by; or what befell the one that served. */
 export type StartReason = 'first' | 'standby' | 'exit' | Unfit

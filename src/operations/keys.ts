@@ -7,7 +7,7 @@ import { newCkaId } from '../effects/cka-id.ts'
 import { KmsError } from '../errors.ts'
 import { keyArn, newKeyId } from '../keys/identifier.ts'
 import type { Key } from '../keys/key.ts'
-import { keySpecNames, keyUsages } from '../keys/spec.ts'
+import { keySpecNames, keyUsages, namesMaterial } from '../keys/spec.ts'
 import { boolean, enumeration, list, required, text } from '../shape/shape.ts'
 import { lockAccount } from '../store/identities.ts'
 import { countKeys, insertKey, listKeys } from '../store/keys.ts'
@@ -75,10 +75,10 @@ export const CreateKey = operation({
     const materialId = randomBytes(32)
     await plan({
       accountId: key.accountId, region: key.region, keyId: id, materialId, backing: 1, origin: key.origin, spec, usage,
-      cipherMode: settings.cipherMode, residency: settings.residency, ckaId: newCkaId(settings.residency),
+      cipherMode: spec === 'SYMMETRIC_DEFAULT' ? settings.cipherMode : 'none', residency: settings.residency, ckaId: newCkaId(settings.residency),
     })
     // What the key will be once its material is confirmed: the answer leaves only then.
-    const made: Key = { ...key, state: 'Enabled', currentMaterialId: materialId }
+    const made: Key = { ...key, state: 'Enabled', currentMaterialId: namesMaterial(spec) ? materialId : null }
     const metadata = keyMetadata(made)
     notes.resources = [{ accountId: key.accountId, arn }]
     notes.responseElements = { keyMetadata: metadata }

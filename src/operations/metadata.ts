@@ -1,6 +1,6 @@
 // KeyMetadata as CreateKey and DescribeKey answer it. Which member appears when: AWS KMS API reference, KeyMetadata.
 import type { Key } from '../keys/key.ts'
-import { keySpecs, type KeyUsage } from '../keys/spec.ts'
+import { keySpecs, namesMaterial, type KeyUsage } from '../keys/spec.ts'
 
 const algorithmMembers: Readonly<Record<KeyUsage, string>> = {
   ENCRYPT_DECRYPT: 'EncryptionAlgorithms',
@@ -11,7 +11,6 @@ const algorithmMembers: Readonly<Record<KeyUsage, string>> = {
 }
 
 export function keyMetadata(key: Key): Record<string, unknown> {
-  const namesMaterial = key.spec === 'SYMMETRIC_DEFAULT' && key.currentMaterialId !== null
   return {
     AWSAccountId: key.accountId,
     KeyId: key.id,
@@ -26,8 +25,11 @@ export function keyMetadata(key: Key): Record<string, unknown> {
     KeyManager: key.manager,
     CustomerMasterKeySpec: key.spec,
     KeySpec: key.spec,
-    [algorithmMembers[key.usage]]: keySpecs[key.spec].usages[key.usage] ?? [],
+    ...algorithmsOf(key),
     MultiRegion: key.multiRegion,
-    ...(namesMaterial ? { CurrentKeyMaterialId: key.currentMaterialId.toString('hex') } : {}),
+    ...(namesMaterial(key.spec) && key.currentMaterialId !== null ? { CurrentKeyMaterialId: key.currentMaterialId.toString('hex') } : {}),
   }
 }
+
+/** The one list of algorithms that goes with the key's usage, by the name of its member. */
+export const algorithmsOf = ({ spec, usage }: Key): Record<string, readonly string[]> => ({ [algorithmMembers[usage]]: keySpecs[spec].usages[usage] ?? [] })

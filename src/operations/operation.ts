@@ -12,6 +12,7 @@ import type { KeyState } from '../keys/state.ts'
 import { compile } from '../shape/parse.ts'
 import type { Infer, Shapes } from '../shape/shape.ts'
 import type { Db } from '../store/database.ts'
+import type { KeyPairs } from './key-pairs.ts'
 
 /** Where a request names a key. */
 export type KeySource =
@@ -67,6 +68,8 @@ interface Given<Input, Keys extends string> {
 export interface Settings {
   readonly residency: 'wrapped' | 'resident'
   readonly cipherMode: MaterialMode
+  /** Whether each new signature is verified before it is answered. */
+  readonly verifySignatures: boolean
   /** Keys an account may have. */
   readonly keyQuota: number
   /** The keys that every token which serves can make and use; null while no agent has said. */
@@ -74,7 +77,7 @@ export interface Settings {
 }
 
 interface ReadGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly db: Db }
-interface UseGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly hsm: Hsm }
+interface UseGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly hsm: Hsm; readonly pairs: KeyPairs }
 interface WriteGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly tx: Db }
 interface ProvisionGiven<Input, Keys extends string> extends Given<Input, Keys> {
   readonly tx: Db

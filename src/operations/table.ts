@@ -1,14 +1,18 @@
 // Every operation of the newest AWS SDK: declared, or refused with a reason. A command that the SDK has and this table has not
 // does not compile. docs/operations.md is printed from it.
 import type * as sdk from '@aws-sdk/client-kms'
+import { DeriveSharedSecret } from './agreement.ts'
 import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts'
 import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
+import { GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext } from './data-key-pairs.ts'
 import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
 import { CreateKey, DescribeKey, ListKeys } from './keys.ts'
+import { GenerateMac, VerifyMac } from './macs.ts'
 import { DisableKey, EnableKey, UpdateKeyDescription } from './management.ts'
 import type { Operation } from './operation.ts'
 import { GetKeyPolicy, ListKeyPolicies, PutKeyPolicy } from './policies.ts'
 import { GenerateRandom } from './random.ts'
+import { GetPublicKey, Sign, Verify } from './signing.ts'
 import { ListResourceTags, TagResource, UntagResource } from './tags.ts'
 
 type CommandNames<Name> = Name extends `${infer Command}Command` ? (Command extends '$' ? never : Command) : never
@@ -21,9 +25,7 @@ export interface Refused {
 
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
-const dataKeyPairs = refused('data key pairs')
-const signing = refused('asymmetric keys')
-const macs = refused('HMAC keys')
+const encapsulation = refused('key encapsulation')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
 const imports = refused('imported key material')
@@ -38,12 +40,12 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   CreateCustomKeyStore: keyStores,
   CreateGrant: grants,
   CreateKey,
-  Decapsulate: signing,
+  Decapsulate: encapsulation,
   Decrypt,
   DeleteAlias,
   DeleteCustomKeyStore: keyStores,
   DeleteImportedKeyMaterial: imports,
-  DeriveSharedSecret: signing,
+  DeriveSharedSecret,
   DescribeCustomKeyStores: keyStores,
   DescribeKey,
   DisableKey,
@@ -51,19 +53,19 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   DisconnectCustomKeyStore: keyStores,
   EnableKey,
   EnableKeyRotation: rotation,
-  Encapsulate: signing,
+  Encapsulate: encapsulation,
   Encrypt,
   GenerateDataKey,
-  GenerateDataKeyPair: dataKeyPairs,
-  GenerateDataKeyPairWithoutPlaintext: dataKeyPairs,
+  GenerateDataKeyPair,
+  GenerateDataKeyPairWithoutPlaintext,
   GenerateDataKeyWithoutPlaintext,
-  GenerateMac: macs,
+  GenerateMac,
   GenerateRandom,
   GetKeyLastUsage: refused('the tracking of last usage'),
   GetKeyPolicy,
   GetKeyRotationStatus: rotation,
   GetParametersForImport: imports,
-  GetPublicKey: signing,
+  GetPublicKey,
   ImportKeyMaterial: imports,
   ListAliases,
   ListGrants: grants,
@@ -79,15 +81,15 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   RevokeGrant: grants,
   RotateKeyOnDemand: rotation,
   ScheduleKeyDeletion: lifecycle,
-  Sign: signing,
+  Sign,
   TagResource,
   UntagResource,
   UpdateAlias,
   UpdateCustomKeyStore: keyStores,
   UpdateKeyDescription,
   UpdatePrimaryRegion: regions,
-  Verify: signing,
-  VerifyMac: macs,
+  Verify,
+  VerifyMac,
 }
 
 /** By name. A Map: names come from callers, and a plain object has members of its own. */

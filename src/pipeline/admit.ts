@@ -2,7 +2,7 @@
 // the wrong key beats the usage, the usage beats the algorithm.
 import { invalidCiphertext } from '../keys/ciphertext.ts'
 import { keyIdBytes } from '../keys/identifier.ts'
-import { keySpecs } from '../keys/spec.ts'
+import { isRsaEncryption, keySpecs } from '../keys/spec.ts'
 import { stateError } from '../keys/state.ts'
 import { KmsError } from '../errors.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
@@ -19,7 +19,9 @@ export function admit(input: ParsedInput, resolved: readonly ResolvedKey[], keys
 }
 
 function admitKey(input: ParsedInput, { need, header }: ResolvedKey, { key }: KeyEntry): void {
-  if (need.key.kind === 'ciphertext' && input[need.key.blob] !== undefined && !ignoresCiphertext(input)) {
+  const algorithm = need.algorithm === undefined ? undefined : input[need.algorithm]
+  // What an RSA key encrypted names no key.
+  if (need.key.kind === 'ciphertext' && !isRsaEncryption(algorithm) && input[need.key.blob] !== undefined && !ignoresCiphertext(input)) {
     if (header === undefined) throw invalidCiphertext()
     if (!header.keyId.equals(keyIdBytes(key.id)) || header.multiRegion !== key.multiRegion) {
       throw new KmsError('IncorrectKeyException', 'The key ID in the request does not identify a CMK that can perform this operation.')
@@ -30,7 +32,6 @@ function admitKey(input: ParsedInput, { need, header }: ResolvedKey, { key }: Ke
     throw new KmsError('InvalidKeyUsageException', `${key.arn} key usage is ${key.usage} which is not valid for ${actionOf(need)}.`)
   }
   if (need.symmetric === true && key.spec !== 'SYMMETRIC_DEFAULT') throw new KmsError('InvalidKeyUsageException', 'You cannot generate a data key with an asymmetric CMK')
-  const algorithm = need.algorithm === undefined ? undefined : input[need.algorithm]
   if (typeof algorithm === 'string' && !(keySpecs[key.spec].usages[key.usage] ?? []).includes(algorithm)) {
     throw new KmsError('InvalidKeyUsageException', `Algorithm ${algorithm} is incompatible with key spec ${key.spec}.`)
   }

@@ -33,7 +33,7 @@ export async function perform(resources: Resources, task: Task, event: RequestEv
     }
     case 'use': {
       if (ignoresCiphertext(input)) throw dryRunSucceeded()
-      const output = await operation.handle({ ...given, hsm: resources.hsm })
+      const output = await operation.handle({ ...given, hsm: resources.hsm, pairs: resources.pairs })
       // A dry run does all of it and answers nothing: a wrong ciphertext must fail as it would without.
       if (input.DryRun === true) {
         wipe(output)

@@ -7,6 +7,7 @@ import type { Effects } from '../effects/apply.ts'
 import type { Hsm } from '../hsm/hsm.ts'
 import type { Gate } from '../identity/gate.ts'
 import type { SigningKeys } from '../identity/signing-keys.ts'
+import type { KeyPairs } from '../operations/key-pairs.ts'
 import type { Settings } from '../operations/operation.ts'
 import type { SignedRequest } from '../sigv4/authorization.ts'
 import type { Pool } from '../store/database.ts'
@@ -18,6 +19,7 @@ export interface Resources {
   readonly pool: Pool
   readonly cache: Cache
   readonly hsm: Hsm
+  readonly pairs: KeyPairs
   readonly effects: Effects
   readonly journal: Pick<Journal, 'append'>
   readonly transactions: TransactionWriter

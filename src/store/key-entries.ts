@@ -20,6 +20,8 @@ export interface StoredBacking {
   readonly materialId: Buffer
   readonly backing: number
   readonly sealed: SealedMaterial
+  /** SubjectPublicKeyInfo in DER, for asymmetric keys. Anyone who writes to the database may have written it: see Hsm.publicKey. */
+  readonly spki: Buffer | null
 }
 
 interface MaterialJson {
@@ -65,13 +67,14 @@ export async function loadKeyEntry(db: Db, keyId: string): Promise<StoredKey | u
 
 function backingOf(key: Key, json: MaterialJson): StoredBacking[] {
   const materialId = bytes(json.material_id)
+  const spki = orNull(json.spki)
   const sealed = sealedOf({
     account_id: key.accountId, region: key.region, origin: key.origin, spec: key.spec, usage: key.usage, key_id: key.id,
     material_id: materialId, backing: json.backing, cipher_mode: json.cipher_mode, residency: json.residency, cka_id: bytes(json.cka_id),
-    domain_id: orNull(json.domain_id), domain_version: json.domain_version, spki: orNull(json.spki), blob: orNull(json.blob),
+    domain_id: orNull(json.domain_id), domain_version: json.domain_version, spki, blob: orNull(json.blob),
     mac: bytes(json.mac),
   })
-  return sealed === undefined ? [] : [{ materialId, backing: json.backing, sealed }]
+  return sealed === undefined ? [] : [{ materialId, backing: json.backing, sealed, spki }]
 }
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')

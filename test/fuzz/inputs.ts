@@ -72,6 +72,8 @@ function putKey(random: Random, world: World, draft: Draft, operation: Operation
   const chosen = choose(world, random)
   input[member] = typeof chosen === 'string' ? chosen : random.pick([chosen.id, chosen.arn])
   for (const code of errorsOfKey(kind, need)) must.add(code)
+  // Every key of the world is symmetric.
+  if (need.usage !== undefined && need.usage !== 'ENCRYPT_DECRYPT') must.add('InvalidKeyUsageException')
 }
 
 type Keys = readonly (readonly [weight: number, readonly [kind: string, choose: (world: World, random: Random) => WorldKey | string]])[]
@@ -167,7 +169,18 @@ const policy: Rule = (random, draft, world) => {
   input.Policy = policyText(random, 'sound')
 }
 
+const keyPair: Rule = (random, { input, must }) => {
+  // RSA pairs take seconds.
+  input.KeyPairSpec = random.pick(['ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1', 'ECC_NIST_EDWARDS25519', 'SM2', 'ML_KEM_768'])
+  if (input.KeyPairSpec === 'SM2' || input.KeyPairSpec === 'ML_KEM_768') must.add('UnsupportedOperationException')
+}
+
 const rules: Readonly<Record<string, Rule>> = {
+  GenerateDataKeyPair: keyPair,
+  GenerateDataKeyPairWithoutPlaintext: keyPair,
+  GetPublicKey(_random, { must }) {
+    must.add('UnsupportedOperationException')
+  },
   GenerateDataKey: dataKeySize,
   GenerateDataKeyWithoutPlaintext: dataKeySize,
   CreateAlias: alias,

@@ -28,6 +28,8 @@ const results: Readonly<Record<string, Readonly<Record<string, Kind>> | undefine
     SourceKeyMaterialId: 'material', DestinationKeyMaterialId: 'material',
   },
   GenerateDataKey: { CiphertextBlob: 'base64', Plaintext: 'base64', KeyId: 'arn', KeyMaterialId: 'material' },
+  GenerateDataKeyPair: { PrivateKeyCiphertextBlob: 'base64', PrivateKeyPlaintext: 'base64', PublicKey: 'base64', KeyId: 'arn', KeyPairSpec: 'text', KeyMaterialId: 'material' },
+  GenerateDataKeyPairWithoutPlaintext: { PrivateKeyCiphertextBlob: 'base64', PublicKey: 'base64', KeyId: 'arn', KeyPairSpec: 'text', KeyMaterialId: 'material' },
   GenerateDataKeyWithoutPlaintext: { CiphertextBlob: 'base64', KeyId: 'arn', KeyMaterialId: 'material' },
   GenerateRandom: { Plaintext: 'base64' },
   ListAliases: { Aliases: 'objects', Truncated: 'boolean', 'NextMarker?': 'text' },

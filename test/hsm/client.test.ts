@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { callLimit, HsmClient } from '../../src/hsm/client.ts'
+import { callLimit } from '../../src/hsm/calls.ts'
+import { HsmClient } from '../../src/hsm/client.ts'
 import { HsmUnavailable } from '../../src/hsm/hsm.ts'
 
 /** As in client.ts. */

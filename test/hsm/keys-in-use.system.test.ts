@@ -32,7 +32,7 @@ interface Opened {
 
 async function open(keys = { held: 1_000, lifetime: 900_000 }, workers = 2): Promise<Opened> {
   const answers: AnswerFrame[] = []
-  const token = await openToken({ limits: { keys, deadlines: { hot: 10_000, unhurried: 10_000 } }, token: { serial: undefined, libraryParameters: undefined, ...chaos.token, workers } })
+  const token = await openToken({ limits: { keys, deadlines: { hot: 10_000, unhurried: 10_000, pair: 10_000 } }, token: { serial: undefined, libraryParameters: undefined, ...chaos.token, workers } })
   const client = new HsmClient({ observe: (_token, answer) => { answers.push(answer) } })
   client.setAgent(token.supervisor.address)
   onTestFinished(async () => {

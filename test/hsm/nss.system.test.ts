@@ -1,6 +1,7 @@
 // What is NSS softokn's own: what its agent says of it, and serving on it. The contract of the Hsm is in contract.system.test.ts.
 import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { agreementContract, decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
 import { kms } from '../support/aws.ts'
 import { startTrentOn } from '../support/gateway.ts'
 import { account, trent, writeConfig } from '../support/installation.ts'
@@ -22,6 +23,12 @@ const flipped = (bytes: Buffer, at: number): Buffer => {
 it('the agent says that this token does not keep keys from whoever has the PIN', () => {
   expect(nss.token.ready).toMatchObject({ templateEnforced: false, model: 'NSS 3' })
 })
+
+describe('MACs', () => { macContract(() => nss.token.client) })
+describe('RSA decryption', () => { decryptionContract(() => nss.token.client, ['RSA_2048', 'RSA_4096']) })
+describe('key agreement', () => { agreementContract(() => nss.token.client) })
+// It has no secp256k1.
+describe('signatures', () => { signatureContract(() => nss.token.client, ['RSA_2048', 'RSA_3072', 'ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521']) })
 
 describe('trent serve', () => {
   it('is refused on a token that whoever has the PIN can read, unless that is allowed', async () => {

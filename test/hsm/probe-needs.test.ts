@@ -3,7 +3,7 @@ import type { CapabilityName } from '../../src/hsm/agent/capability.ts'
 import { probeNeeds } from '../../src/hsm/probe-needs.ts'
 
 const needed = (keys: { residency?: 'wrapped' | 'resident'; cipherMode?: 'direct' | 'derived' } = {}, allowWeakToken = false): Map<CapabilityName, string> =>
-  new Map(probeNeeds({ hsm: { domainFingerprint: undefined, allowWeakToken, tokens: [] }, keys: { residency: 'wrapped', cipherMode: 'direct', quota: 1, ...keys } }).map(({ capability, because }) => [capability, because]))
+  new Map(probeNeeds({ hsm: { domainFingerprint: undefined, allowWeakToken, tokens: [] }, keys: { residency: 'wrapped', cipherMode: 'direct', verifySignatures: false, quota: 1, ...keys } }).map(({ capability, because }) => [capability, because]))
 
 it('a token must keep keys from whoever has its PIN, unless a weak one is allowed', () => {
   const secrecy = ['template-enforced', 'not-readable', 'not-wrappable'] as const

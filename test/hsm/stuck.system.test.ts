@@ -18,7 +18,7 @@ import { newFolder, writeTokenFiles } from '../support/installation.ts'
 import { agentOf, agentsOf, byAge, newPlan, openToken, until, type TestToken } from '../support/token.ts'
 
 /** Shorter than the usual ones, and long enough for a machine that does other things as well. */
-const limits = { silence: 3_000, deadlines: { hot: 1_000, unhurried: 1_500 } }
+const limits = { silence: 3_000, deadlines: { hot: 1_000, unhurried: 1_500, pair: 2_000 } }
 const context = encodeContext(new Map([['tenant', 'blue']]))
 
 let directory: string
@@ -147,7 +147,7 @@ it('keys that take long to make hold up no use of a key, however many there are'
 })
 
 it('a call that has waited five seconds behind others in its worker is not begun, and its caller is told that it was too late', async () => {
-  const token = await open({ workers: 1 }, { ...limits, deadlines: { hot: 10_000, unhurried: 10_000 } })
+  const token = await open({ workers: 1 }, { ...limits, deadlines: { hot: 10_000, unhurried: 10_000, pair: 10_000 } })
   const key = await openKey(token)
   chaos.control({ latency: { C_Encrypt: { microseconds: 2_600_000 } } })
   const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => token.client.encrypt(key, context, Buffer.from('in one write'))))

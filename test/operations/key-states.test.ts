@@ -9,6 +9,8 @@ const all = [...keyStates]
 const butDeletion = all.filter(state => state !== 'PendingDeletion' && state !== 'PendingReplicaDeletion')
 const expected: Readonly<Record<string, readonly (readonly string[])[]>> = {
   Encrypt: [use], Decrypt: [use], ReEncrypt: [use, use], GenerateDataKey: [use], GenerateDataKeyWithoutPlaintext: [use],
+  GenerateDataKeyPair: [use], GenerateDataKeyPairWithoutPlaintext: [use],
+  GenerateMac: [use], VerifyMac: [use], Sign: [use], Verify: [use], GetPublicKey: [use], DeriveSharedSecret: [use],
   CreateAlias: [butDeletion],
   // Away from any key, to none that is pending deletion.
   UpdateAlias: [all, butDeletion],
@@ -31,7 +33,10 @@ describe('the states that an operation takes a key in', () => {
 
 describe('what an operation takes for a key, and from whom', () => {
   // AWS KMS API reference: "Cross-account use" and the KeyId of each operation.
-  const crypto = ['Encrypt', 'Decrypt', 'ReEncrypt', 'GenerateDataKey', 'GenerateDataKeyWithoutPlaintext', 'DescribeKey']
+  const crypto = [
+    'Encrypt', 'Decrypt', 'ReEncrypt', 'GenerateDataKey', 'GenerateDataKeyWithoutPlaintext', 'GenerateDataKeyPair', 'GenerateDataKeyPairWithoutPlaintext', 'DescribeKey',
+    'GenerateMac', 'VerifyMac', 'Sign', 'Verify', 'GetPublicKey', 'DeriveSharedSecret',
+  ]
   it.each(declared.filter(([, { needs }]) => Object.keys(needs).length > 0))('%s: aliases and other accounts as AWS says', (name, { needs, alias }) => {
     for (const need of Object.values(needs)) {
       expect(need.otherAccounts).toBe(crypto.includes(name))

@@ -100,6 +100,17 @@ const dryRuns: Readonly<Record<string, () => Json>> = {
   GenerateDataKeyWithoutPlaintext: () => ({ KeyId: key.id, KeySpec: 'AES_256' }), ReEncrypt: () => ({ CiphertextBlob: ciphertext, DestinationKeyId: other.id }),
 }
 
+/** On a key made for it. */
+const onNewKey = (operation: string, newKey: Json, input: Json): Meet => async () => {
+  const { id, arn } = await scene.newKey(newKey)
+  return { reply: await scene.call(operation, { KeyId: id, ...input }), fill: { key_arn: arn } }
+}
+const wrongMac: Meet = async () => {
+  const { id: KeyId } = await scene.newKey({ KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' })
+  const { Mac } = success(await scene.call('GenerateMac', { KeyId, Message: hello, MacAlgorithm: 'HMAC_SHA_256' }))
+  return { reply: await scene.call('VerifyMac', { KeyId, Message: 'aGVsbG8h', MacAlgorithm: 'HMAC_SHA_256', Mac }) }
+}
+
 const cases: Readonly<Record<string, Meet>> = {
   'recorded/generate_random_invalid_number_of_bytes[0]/generate-random-exc': met('GenerateRandom', () => ({ NumberOfBytes: 0 })),
   'recorded/generate_random_invalid_number_of_bytes[1025]/generate-random-exc': met('GenerateRandom', () => ({ NumberOfBytes: 1025 })),
@@ -122,6 +133,10 @@ const cases: Readonly<Record<string, Meet>> = {
   'recorded/encrypt_decrypt_encryption_context/decrypt_response_with_invalid_ciphertext': openDecrypt(() => ({ CiphertextBlob: hello, EncryptionContext: { a: 'b' }, KeyId: key.id })),
   'recorded/encryption_context_generate_data_key/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKey'),
   'recorded/encryption_context_generate_data_key_without_plaintext/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyWithoutPlaintext'),
+  'recorded/encryption_context_generate_data_key_pair/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyPair', { KeyPairSpec: 'ECC_NIST_P256' }),
+  'recorded/encryption_context_generate_data_key_pair_without_plaintext/decrypt-without-encryption-context': dataKeyWithoutContext('GenerateDataKeyPairWithoutPlaintext', { KeyPairSpec: 'ECC_NIST_P256' }),
+  'recorded/generate_data_key_pair_dry_run/dryrun_exception': met('GenerateDataKeyPair', () => ({ KeyId: key.id, KeyPairSpec: 'RSA_2048', DryRun: true })),
+  'recorded/generate_data_key_pair_without_plaintext_dry_run/dryrun_exception': met('GenerateDataKeyPairWithoutPlaintext', () => ({ KeyId: key.id, KeyPairSpec: 'RSA_2048', DryRun: true })),
   'recorded/derive_shared_secret/response-invalid-key-spec': met('CreateKey', () => ({ KeySpec: 'RSA_2048', KeyUsage: 'KEY_AGREEMENT' })),
   'recorded/tag_key_with_duplicate_tag_keys_raises_error/duplicate-tag-keys': withTags({ TagKey: 'a', TagValue: '1' }, { TagKey: 'a', TagValue: '2' }),
   'recorded/create_key_with_too_many_tags_raises_error/invalid-tag-key': met('CreateKey', () => ({ Tags: manyTags })),
@@ -209,6 +224,49 @@ const cases: Readonly<Record<string, Meet>> = {
   'crypto/data-key-bad-keyspec': met('GenerateDataKey', () => ({ KeyId: key.id, KeySpec: 'AES_512' }), () => ({ v: 'AES_512', members: '*' })),
   'crypto/random-missing-length': met('GenerateRandom', () => ({})),
   'crypto/dry-run-success': each(Object.keys(dryRuns), operation => met(operation, () => ({ ...dryRuns[operation]?.(), DryRun: true }))),
+  ...Object.fromEntries(([[224, 'generate'], [224, 'verify'], [256, 'generate'], [256, 'verify'], [384, 'verify'], [512, 'generate'], [512, 'verify']] as const).map(([size, verb]) => [
+    `recorded/generate_and_verify_mac[HMAC_${size}-HMAC_SHA_${size}]/${verb}-mac-invalid-key-id`,
+    met(verb === 'generate' ? 'GenerateMac' : 'VerifyMac', () => ({ KeyId: 'key_id', Message: hello, MacAlgorithm: `HMAC_SHA_${size}`, Mac: hello })),
+  ])),
+  'recorded/invalid_generate_mac[HMAC_224-HMAC_SHA_256]/generate-mac': onNewKey('GenerateMac', { KeySpec: 'HMAC_224', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }),
+  'recorded/invalid_verify_mac[HMAC_256-HMAC_SHA_256-some different important message]/verify-mac': wrongMac,
+  'recorded/invalid_verify_mac[HMAC_256-HMAC_SHA_512-some important message]/verify-mac': onNewKey('VerifyMac', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'HMAC_SHA_512', Mac: hello }),
+  'recorded/invalid_verify_mac[HMAC_256-INVALID-some important message]/verify-mac': onNewKey('VerifyMac', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, MacAlgorithm: 'INVALID', Mac: hello }),
+  'recorded/error_messaging_for_invalid_keys/generate-mac-invalid-key-id': onNewKey('GenerateMac', {}, { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }),
+  'crypto/bad-mac': wrongMac,
+  ...Object.fromEntries(([
+    ['RSA_2048', 'RSASSA_PSS_SHA_256', true], ['RSA_2048', 'RSASSA_PSS_SHA_384', true], ['RSA_2048', 'RSASSA_PSS_SHA_512', false], ['RSA_4096', 'RSASSA_PKCS1_V1_5_SHA_256', true],
+    ['RSA_4096', 'RSASSA_PKCS1_V1_5_SHA_512', true], ['ECC_NIST_P256', 'ECDSA_SHA_256', true], ['ECC_SECG_P256K1', 'ECDSA_SHA_256', true], ['ECC_NIST_P384', 'ECDSA_SHA_384', false],
+  ] as const).flatMap(([KeySpec, SigningAlgorithm, digest]) => {
+    const newKey = { KeySpec, KeyUsage: 'SIGN_VERIFY' }
+    const called = `recorded/sign_verify[${KeySpec}-${SigningAlgorithm}]`
+    const badSignature = [`${called}/bad-signature`, onNewKey('Verify', newKey, { Message: hello, SigningAlgorithm, Signature: hello })] as const
+    const badDigest = [`${called}/bad-digest`, onNewKey('Sign', newKey, { Message: hello, SigningAlgorithm, MessageType: 'DIGEST' })] as const
+    return KeySpec === 'ECC_SECG_P256K1' ? [badDigest] : digest ? [badDigest, badSignature] : [badSignature]
+  })),
+  'recorded/error_messaging_for_invalid_keys/sign-invalid-key-id': onNewKey('Sign', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256' }),
+  'recorded/error_messaging_for_invalid_keys/verify-invalid-key-id': onNewKey('Verify', {}, { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256', Signature: hello }),
+  'recorded/derive_shared_secret/response-invalid-key-usage': onNewKey('DeriveSharedSecret', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
+  'recorded/derive_shared_secret/response-invalid-key': onNewKey('DeriveSharedSecret', {}, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
+  'crypto/ecdh-bad-public-key': onNewKey('DeriveSharedSecret', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' }, { KeyAgreementAlgorithm: 'ECDH', PublicKey: hello }),
+  'usage/get-public-key-symmetric': met('GetPublicKey', () => ({ KeyId: key.id })),
+  ...Object.fromEntries(([['RSA_2048', 'RSAES_OAEP_SHA_1'], ['RSA_2048', 'RSAES_OAEP_SHA_256'], ['RSA_4096', 'RSAES_OAEP_SHA_256']] as const).map(([KeySpec, EncryptionAlgorithm]) => [
+    `recorded/encrypt_validate_plaintext_size_per_key_type[${KeySpec}-${EncryptionAlgorithm}]/generate-random-exc`,
+    onNewKey('Encrypt', { KeySpec, KeyUsage: 'ENCRYPT_DECRYPT' }, { EncryptionAlgorithm, Plaintext: Buffer.alloc(500).toString('base64') }),
+  ])),
+  'crypto/rsa-plaintext-too-long': async () => {
+    const { id } = await scene.newKey({ KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' })
+    const fill = { ALG: 'RSAES_OAEP_SHA_1', SPEC: 'RSA_2048', n: '214' }
+    const long = Buffer.alloc(215).toString('base64')
+    return [
+      { reply: await scene.call('Encrypt', { KeyId: id, Plaintext: long, EncryptionAlgorithm: 'RSAES_OAEP_SHA_1' }), fill },
+      { reply: await scene.call('ReEncrypt', { CiphertextBlob: await encrypted({ KeyId: key.id, Plaintext: long }), DestinationKeyId: id, DestinationEncryptionAlgorithm: 'RSAES_OAEP_SHA_1' }), fill },
+    ]
+  },
+  'crypto/digest-length': each(['Sign', 'Verify'], operation => async () => {
+    const { id } = await scene.newKey({ KeySpec: 'ECC_NIST_P384', KeyUsage: 'SIGN_VERIFY' })
+    return { reply: await scene.call(operation, { KeyId: id, Message: hello, MessageType: 'DIGEST', SigningAlgorithm: 'ECDSA_SHA_384', Signature: hello }), fill: { ALG: 'ECDSA_SHA_384' } }
+  }),
   'tags/duplicate': withTags({ TagKey: 'a', TagValue: '1' }, { TagKey: 'a', TagValue: '2' }),
   'tags/too-many': all(met('CreateKey', () => ({ Tags: manyTags })), async () => {
     const { id } = await scene.newKey({ Tags: manyTags.slice(1) })
@@ -226,8 +284,6 @@ const cases: Readonly<Record<string, Meet>> = {
 const elsewhere: readonly (readonly [scenario: RegExp, why: string])[] = [
   [/^(xks|cks)\/|^createkey\/xks|^crypto\/random-external-store/, 'custom key stores are refused as a whole: UnsupportedOperationException'],
   [/^policy\/forallvalues/, 'conditions of policies are read and never fulfilled yet: a statement with one allows nothing, so nothing is overly permissive'],
-  [/^recorded\/encrypt_validate_plaintext_size|^crypto\/rsa-plaintext/, 'RSA keys cannot be made yet'],
-  [/^recorded\/encryption_context_generate_data_key_pair/, 'data key pairs are not built yet'],
   [/^usage\/reuse-old-text-2021/, 'AWS has another text since: usage/incompatible'],
   [/^keyid\/alias-where-not-accepted/, 'of CreateGrant, which is not built yet; others answer keyid/malformed'],
   [/^auth\/expired-session-token/, 'there are no session tokens yet: one is auth/unknown-access-key-or-session-token'],
@@ -241,10 +297,10 @@ function stamp(secondsFromNow: number): string {
 }
 const loaded = Date.now()
 
-function dataKeyWithoutContext(operation: string): Meet {
+function dataKeyWithoutContext(operation: string, spec: Json = { KeySpec: 'AES_256' }): Meet {
   return async () => {
-    const { CiphertextBlob } = success(await scene.call(operation, { KeyId: key.id, KeySpec: 'AES_256', EncryptionContext: { a: 'b' } }))
-    return { reply: await scene.call('Decrypt', { CiphertextBlob }) }
+    const { CiphertextBlob, PrivateKeyCiphertextBlob } = success(await scene.call(operation, { KeyId: key.id, ...spec, EncryptionContext: { a: 'b' } }))
+    return { reply: await scene.call('Decrypt', { CiphertextBlob: CiphertextBlob ?? PrivateKeyCiphertextBlob }) }
   }
 }
 

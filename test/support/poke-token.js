@@ -94,6 +94,7 @@ const actions = {
   }),
   serial: () => p11.C_GetTokenInfo(slot).serialNumber.trim(),
   objects: () => find({}).map(describe),
+  total: () => find({}).length,
   count: ({ id }) => find({ id }).length,
   /** A second key under the CKA_ID of the first. */
   duplicate: ({ id, label: name }) => {
@@ -101,6 +102,13 @@ const actions = {
     return find({ id }).length
   },
   destroyKey: ({ label: name }) => attempt(() => p11.C_DestroyObject(session, one({ label: name }))),
+  /** A secret key whose value the test knows, as if the token had made it for a resident plan: only uses it to sign. */
+  put: ({ value, id, label: name }) => attempt(() => {
+    p11.C_CreateObject(session, [
+      ...template({ token: true, private: true, sensitive: true, extractable: false, sign: true, value, id, label: name }),
+      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY }, { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_GENERIC_SECRET },
+    ])
+  }),
   setPin: ({ to }) => attempt(() => p11.C_SetPIN(session, pin, to)),
   read: ({ label: name }) => attempt(() => get(one({ label: name }), 'value')),
   set: ({ label: name, attributes }) => attempt(() => p11.C_SetAttributeValue(session, one({ label: name }), template(attributes))),

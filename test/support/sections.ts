@@ -15,7 +15,7 @@ export interface Fixture {
   readonly scene: Scene
   readonly key: TestKey
   readonly other: TestKey
-  /** Under `key`, without context, in base64. */
+  /** Under `key`, without context, in base64; empty where `key` does not encrypt symmetrically. */
   readonly ciphertext: string
 }
 
@@ -40,8 +40,8 @@ const stateTexts: Readonly<Record<Exclude<KeyState, 'Enabled'>, readonly [type: 
   Updating: ['KMSInvalidStateException', 'is updating.'],
 }
 
-/** Serialization, validation, permission and state of an operation. */
-export function commonSections(name: OperationName, scene: () => Scene, valid: ValidInput): void {
+/** Serialization, validation, permission and state of an operation. `newKey`: what CreateKey is given for the keys of the fixture. */
+export function commonSections(name: OperationName, scene: () => Scene, valid: ValidInput, newKey: Json = {}): void {
   const declaration = operations.get(name)
   if (declaration === undefined || 'refused' in declaration) throw new Error(`${name} is not built`)
   let made: Fixture | undefined
@@ -56,9 +56,10 @@ export function commonSections(name: OperationName, scene: () => Scene, valid: V
   }
   describe(name, () => {
     beforeAll(async () => {
-      const [key, other] = [await scene().newKey(), await scene().newKey()]
-      const { CiphertextBlob } = success(await scene().call('Encrypt', { KeyId: key.id, Plaintext: 'aGVsbG8=' }))
-      made = { scene: scene(), key, other, ciphertext: String(CiphertextBlob) }
+      const [key, other] = [await scene().newKey(newKey), await scene().newKey(newKey)]
+      const symmetric = newKey.KeySpec === undefined
+      const ciphertext = symmetric ? String(success(await scene().call('Encrypt', { KeyId: key.id, Plaintext: 'aGVsbG8=' })).CiphertextBlob) : ''
+      made = { scene: scene(), key, other, ciphertext }
     })
     it('takes the valid input', async () => {
       success(await subject.call(await subject.input()))

@@ -5,6 +5,7 @@ import { Fault } from './fault.ts'
 import type { Status } from './frames.ts'
 import type { Profile } from './profile.ts'
 import { Refused } from './refused.ts'
+import { TooLong } from './too-long.ts'
 import { wait } from './wait.ts'
 
 /** What the rules may have done about a fault. */
@@ -38,6 +39,7 @@ export function attempt(work: (again: boolean) => Buffer, profile: Profile, reme
     } catch (thrown) {
       // Something in the ciphertext was wrong before the HSM was asked.
       if (thrown instanceof KmsError) return { status: 'invalid', ckr: 0, text: '' }
+      if (thrown instanceof TooLong) return { status: 'tooLong', ckr: 0, text: '' }
       if (thrown instanceof Refused) return { status: 'refused', ckr: 0, text: thrown.message }
       if (!(thrown instanceof Fault)) throw thrown
       const fault = classOf(profile.faults, thrown.call, thrown.ckr)

@@ -32,6 +32,8 @@ export const statuses = {
   lost: 7,
   /** The call came to its turn, or to the agent, after its time: it was not begun. */
   late: 8,
+  /** A plaintext does not fit the key to which it was to be encrypted again. */
+  tooLong: 9,
 } as const
 export type Status = keyof typeof statuses
 

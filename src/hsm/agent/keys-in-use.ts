@@ -3,6 +3,7 @@
 import type { Handle } from 'pkcs11js'
 import { keyIdBytes } from '../../keys/identifier.ts'
 import { decodeMaterial, type Material } from '../../keys/material.ts'
+import { isKeySpec, type KeySpecName } from '../../keys/spec.ts'
 import type { KeyLimits } from './control.ts'
 import { findDomainKey, isAuthentic, type Domain } from './domain.ts'
 import { Fault } from './fault.ts'
@@ -18,6 +19,11 @@ import { mechanisms, type Attributes } from './template.ts'
 
 export interface OpenKey extends NamedKey {
   readonly verbs: ReadonlySet<Verb>
+  /** Of the authenticated row: they alone say which algorithms the key takes. */
+  readonly spec: KeySpecName
+  readonly usage: string
+  /** SHA-256 of the SubjectPublicKeyInfo, 32 bytes; empty for a secret key. */
+  readonly spkiDigest: Buffer
 }
 
 interface Held extends OpenKey {
@@ -117,12 +123,13 @@ export class KeysInUse {
     if (mac === undefined || !isAuthentic(this.#session, this.#domain.integrityKey, row, mac)) throw new Refused('the MAC of a material row is wrong')
     const material = decodeMaterial(row)
     const kind = keyKind(material)
-    if (kind === undefined || material.cipherMode === 'none') throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
+    if (kind === undefined || !isKeySpec(material.spec)) throw new Refused(`no key of spec ${material.spec} for ${material.usage}`)
     if (!material.domainId.equals(this.#domain.id)) throw new Refused('the row is of another domain')
     const resident = material.residency === 'resident'
     const handle = resident ? this.#locate(rowName.toString('latin1'), material) : this.#unwrap(material, unwrapAttributes(kind, this.#profile))
     return {
-      handle, resident, ends: performance.now() + this.#limits.lifetime * (1 - lifetimeJitter * Math.random()), verbs: kind.verbs, mode: material.cipherMode,
+      handle, resident, ends: performance.now() + this.#limits.lifetime * (1 - lifetimeJitter * Math.random()),
+      verbs: kind.verbs, spec: material.spec, usage: material.usage, spkiDigest: Buffer.from(material.spkiDigest), mode: material.cipherMode,
       name: { multiRegion: material.keyId.startsWith('mrk-'), keyId: keyIdBytes(material.keyId), materialId: Buffer.from(material.materialId), backing: material.backing },
     }
   }

@@ -12,11 +12,15 @@ export interface Profile {
   readonly wrapMechanisms: readonly number[]
   /** Hash of RSA-OAEP in the domain ceremony. */
   readonly oaepHash: 'SHA-1' | 'SHA-256'
+  /** Whether C_Decrypt has OAEP with SHA-256; without it the agent unpads, see oaep.ts. */
+  readonly oaepSha256: boolean
   readonly gcmIv: GcmIv
   /** Whether CKA_ALLOWED_MECHANISMS may stand in a template. */
   readonly allowedMechanisms: boolean
   /** Whether the token takes CKA_UNWRAP_TEMPLATE; without it whoever has the PIN can unwrap keys as extractable. */
   readonly unwrapTemplate: boolean
+  /** Whether a template that unwraps an EC private key must hold CKA_NSS_DB, of any value: NSS calls it incomplete without. */
+  readonly nssDatabaseAttribute: boolean
   /** How `hsm init-token` makes a token usable: C_InitToken and C_InitPIN, C_InitPIN alone, or the vendor's own tools. */
   readonly initialisation: 'token' | 'pin' | 'vendor'
   /** CKR values that mean something else here than in fault-class.ts. */
@@ -50,9 +54,11 @@ const softhsm: Profile = {
   wrapMechanisms: [CKM_AES_KEY_WRAP_PAD],
   // OAEP with SHA-256 is CKR_ARGUMENTS_BAD up to 2.6.1.
   oaepHash: 'SHA-1',
+  oaepSha256: false,
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'token',
   faults: new Map(),
   revealsPinState: true,
@@ -67,10 +73,12 @@ const nss: Profile = {
   // 0x210A is padding of PKCS #7 here, not RFC 5649.
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'host',
   // Taken and ignored.
   allowedMechanisms: false,
   unwrapTemplate: false,
+  nssDatabaseAttribute: true,
   initialisation: 'pin',
   faults: new Map(),
   revealsPinState: false,
@@ -83,9 +91,11 @@ const cloudhsm: Profile = {
   name: 'cloudhsm',
   wrapMechanisms: [CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, CKM_AES_KEY_WRAP_KWP],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'written',
   allowedMechanisms: false,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   // How its client says that it is throttled.
   faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
@@ -99,10 +109,12 @@ const luna: Profile = {
   name: 'luna',
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   // In FIPS mode the HSM makes the IV: 16 bytes behind ciphertext and tag.
   gcmIv: 'appended',
   allowedMechanisms: false,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   faults: new Map(),
   revealsPinState: false,
@@ -115,9 +127,11 @@ const nshield: Profile = {
   name: 'nshield',
   wrapMechanisms: [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD],
   oaepHash: 'SHA-256',
+  oaepSha256: true,
   gcmIv: 'host',
   allowedMechanisms: true,
   unwrapTemplate: true,
+  nssDatabaseAttribute: false,
   initialisation: 'vendor',
   faults: new Map(),
   revealsPinState: false,

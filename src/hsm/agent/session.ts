@@ -76,6 +76,10 @@ export class Session {
     return this.#timed('C_UnwrapKey', () => this.p11.C_UnwrapKey(this.handle, mechanism, unwrappingKey, blob, template(attributes)))
   }
 
+  derive(mechanism: Mechanism, key: Handle, attributes: Attributes): Handle {
+    return this.#timed('C_DeriveKey', () => this.p11.C_DeriveKey(this.handle, mechanism, key, template(attributes)))
+  }
+
   create(attributes: Attributes): Handle {
     return this.#timed('C_CreateObject', () => this.p11.C_CreateObject(this.handle, template(attributes)))
   }

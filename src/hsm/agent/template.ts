@@ -1,7 +1,8 @@
 // The one builder of attributes and mechanisms. pkcs11js corrupts its heap on a bad argument (a misspelt CKA_ constant is
 // `undefined`, and that is enough), so nothing untyped may reach it: every template and mechanism is made here.
 import pkcs11 from 'pkcs11js'
-import type { AesGCM, Attribute, Mechanism, RsaOAEP } from 'pkcs11js'
+import type { AesGCM, Attribute, ECDH1, Mechanism, RsaOAEP, RsaPSS } from 'pkcs11js'
+import type { SignatureHash } from '../../keys/rsa-signature.ts'
 
 const attributeTypes = {
   CLASS: pkcs11.CKA_CLASS,
@@ -28,6 +29,8 @@ const attributeTypes = {
   EC_PARAMS: pkcs11.CKA_EC_PARAMS,
   EC_POINT: pkcs11.CKA_EC_POINT,
   ALLOWED_MECHANISMS: 0x40000600,
+  /** NSS's own, see Profile.nssDatabaseAttribute. */
+  NSS_DB: 0xd5a0db00,
 } as const
 export type AttributeName = keyof typeof attributeTypes
 
@@ -60,15 +63,41 @@ export const mechanisms = {
   aesKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_AES_KEY_GEN }),
   secretKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN }),
   rsaKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN }),
+  ecKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN }),
+  /** PKCS #1 v1.5 over a whole DigestInfo. */
+  rsaPkcs1: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS }),
+  /** Over a digest, with a salt of its length. */
+  rsaPss: (hash: SignatureHash): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_PSS, parameter: pssParameters[hash] }),
+  /** Over a digest; the result is r and s, each as long as a coordinate. */
+  ecdsa: (): Mechanism => ({ mechanism: pkcs11.CKM_ECDSA }),
   hmacSha256: (): Mechanism => ({ mechanism: pkcs11.CKM_SHA256_HMAC }),
+  hmac: (hash: HmacHash): Mechanism => ({ mechanism: hmacs[hash] }),
   wrap: (mechanism: number): Mechanism => ({ mechanism }),
   /** The v240 parameters: the older ones leave ulIvBits uninitialised. `iv` and `aad` must live until the operation has ended. */
   aesGcm: (iv: Buffer, aad: Buffer): Mechanism => {
     const parameter: AesGCM = { type: pkcs11.CK_PARAMS_AES_GCM_v240, iv, ivBits: iv.length * 8, aad, tagBits: 128 }
     return { mechanism: pkcs11.CKM_AES_GCM, parameter }
   },
+  /** The shared secret is the bare x coordinate. `point` is uncompressed; it must live until the call has returned. */
+  ecdh: (point: Buffer): Mechanism => {
+    const parameter: ECDH1 = { type: pkcs11.CK_PARAMS_EC_DH, kdf: pkcs11.CKD_NULL, publicData: point }
+    return { mechanism: pkcs11.CKM_ECDH1_DERIVE, parameter }
+  },
+  /** Without padding: for keys of RSA encryption on tokens that lack OAEP with SHA-256, and nowhere else. */
+  rsaRaw: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_X_509 }),
   oaep: (hash: 'SHA-1' | 'SHA-256'): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_OAEP, parameter: oaepParameters[hash] }),
 } as const
+
+const pssParameters: Readonly<Record<SignatureHash, RsaPSS>> = {
+  sha256: { type: pkcs11.CK_PARAMS_RSA_PSS, hashAlg: pkcs11.CKM_SHA256, mgf: pkcs11.CKG_MGF1_SHA256, saltLen: 32 },
+  sha384: { type: pkcs11.CK_PARAMS_RSA_PSS, hashAlg: pkcs11.CKM_SHA384, mgf: pkcs11.CKG_MGF1_SHA384, saltLen: 48 },
+  sha512: { type: pkcs11.CK_PARAMS_RSA_PSS, hashAlg: pkcs11.CKM_SHA512, mgf: pkcs11.CKG_MGF1_SHA512, saltLen: 64 },
+}
+
+export const hmacs = {
+  sha224: pkcs11.CKM_SHA224_HMAC, sha256: pkcs11.CKM_SHA256_HMAC, sha384: pkcs11.CKM_SHA384_HMAC, sha512: pkcs11.CKM_SHA512_HMAC,
+} as const
+export type HmacHash = keyof typeof hmacs
 
 const oaepParameters: Readonly<Record<'SHA-1' | 'SHA-256', RsaOAEP>> = {
   'SHA-1': { type: pkcs11.CK_PARAMS_RSA_OAEP, hashAlg: pkcs11.CKM_SHA_1, mgf: pkcs11.CKG_MGF1_SHA1, source: 1 },

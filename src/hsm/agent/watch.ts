@@ -1,8 +1,10 @@
 // How the main thread sees that a worker hangs in a call: the worker marks each request's start and end in shared memory.
 // A synchronous PKCS#11 call cannot be timed out from inside; only the end of the process ends it.
 
-/** Longest time in the HSM by class of verb, milliseconds, from the start in the worker. */
-export const deadlines = { hot: 2_000, unhurried: 10_000 } as const
+/**
+ * Longest time in the HSM by class of verb, milliseconds, from the start in the worker. How long an RSA key takes to make is chance.
+ */
+export const deadlines = { hot: 2_000, unhurried: 10_000, pair: 25_000 } as const
 export type DeadlineClass = keyof typeof deadlines
 export type Deadlines = Readonly<Record<DeadlineClass, number>>
 

@@ -213,7 +213,8 @@ function take(socket: Socket, request: RequestFrame, arrived: number): AnswerFra
     if (request.fields.length !== plain.fields) throw new FrameError('field count')
     const expiry = plain.expiry === undefined ? undefined : request.fields[plain.expiry]
     if (expiry !== undefined && hasExpired(expiry)) return answer(request, 'late', arrived)
-    return perform(request, arrived, plain.deadline, again => plain.run(bench, request.fields, again))
+    const deadline = typeof plain.deadline === 'string' ? plain.deadline : plain.deadline(request.fields)
+    return perform(request, arrived, deadline, again => plain.run(bench, request.fields, again))
   }
   const keyVerb = keyVerbs[verb]
   if (keyVerb === undefined) return answer(request, 'unsupported', arrived)
@@ -254,7 +255,7 @@ function resume({ ticket, name, outcome, timings }: Extract<ToWorker, { type: 'o
 
 /** Structured clone turns a Buffer into a Uint8Array. */
 const thawed = (key: OpenKey): OpenKey =>
-  ({ ...key, handle: Buffer.from(key.handle), name: { ...key.name, keyId: Buffer.from(key.name.keyId), materialId: Buffer.from(key.name.materialId) } })
+  ({ ...key, handle: Buffer.from(key.handle), spkiDigest: Buffer.from(key.spkiDigest), name: { ...key.name, keyId: Buffer.from(key.name.keyId), materialId: Buffer.from(key.name.materialId) } })
 
 function perform(request: RequestFrame, arrived: number, deadline: DeadlineClass, run: (again: boolean) => Buffer): AnswerFrame {
   const begun = performance.now()

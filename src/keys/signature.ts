@@ -1,0 +1,27 @@
+// Verification with a public key: of a message, which node:crypto hashes, and of a digest, which it would hash once more.
+import { constants, verify } from 'node:crypto'
+import { verifyEcdsa } from './ecdsa.ts'
+import { pointOf, type PublicKey } from './public-key.ts'
+import { verifyPkcs1, verifyPss } from './rsa-signature.ts'
+import { keySpecs, signingAlgorithms, type KeySpecName, type SigningAlgorithm } from './spec.ts'
+
+const paddings = {
+  pkcs1: { padding: constants.RSA_PKCS1_PADDING },
+  pss: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST },
+  ecdsa: { dsaEncoding: 'der' },
+} as const
+
+export function verifyMessage({ key }: PublicKey, algorithm: SigningAlgorithm, message: Buffer, signature: Buffer): boolean {
+  const { scheme, hash } = signingAlgorithms[algorithm]
+  return verify(hash, message, { key, ...paddings[scheme] }, signature)
+}
+
+/** `digest` has the length that the algorithm demands. */
+export function verifyDigest(spec: KeySpecName, { spki, key }: PublicKey, algorithm: SigningAlgorithm, digest: Buffer, signature: Buffer): boolean {
+  const { scheme, hash } = signingAlgorithms[algorithm]
+  if (scheme === 'pkcs1') return verifyPkcs1(key, hash, digest, signature)
+  if (scheme === 'pss') return verifyPss(key, hash, digest, signature)
+  const { built } = keySpecs[spec]
+  const point = built?.kind === 'ec' ? pointOf(built.curve, spki) : undefined
+  return built?.kind === 'ec' && point !== undefined && verifyEcdsa(built.curve, point, digest, signature)
+}

@@ -1,0 +1,104 @@
+// Sign, Verify, GetPublicKey. The HSM signs digests; verification needs the public key alone and runs here, with a key whose row the
+// HSM has found authentic.
+import { createHash } from 'node:crypto'
+import { KmsError } from '../errors.ts'
+import { verifyDigest, verifyMessage } from '../keys/signature.ts'
+import { isSigningAlgorithm, signingAlgorithms, type SigningAlgorithm } from '../keys/spec.ts'
+import { usable } from '../keys/state.ts'
+import { blob, enumeration, required } from '../shape/shape.ts'
+import { currentOf } from './current-material.ts'
+import { dryRun, grantTokens, keyId, plaintext } from './members.ts'
+import { algorithmsOf } from './metadata.ts'
+import { from, operation, type KeyNeed } from './operation.ts'
+import { publicKeyOf } from './public-key-of.ts'
+
+const messageType = enumeration(['RAW', 'DIGEST', 'EXTERNAL_MU'])
+const signingAlgorithm = enumeration([
+  'RSASSA_PSS_SHA_256', 'RSASSA_PSS_SHA_384', 'RSASSA_PSS_SHA_512', 'RSASSA_PKCS1_V1_5_SHA_256', 'RSASSA_PKCS1_V1_5_SHA_384',
+  'RSASSA_PKCS1_V1_5_SHA_512', 'ECDSA_SHA_256', 'ECDSA_SHA_384', 'ECDSA_SHA_512', 'SM2DSA', 'ML_DSA_SHAKE_256', 'ED25519_SHA_512', 'ED25519_PH_SHA_512',
+])
+
+const need = (permission: `kms:${string}`): KeyNeed => ({
+  key: from('KeyId'), permission, usage: 'SIGN_VERIFY', algorithm: 'SigningAlgorithm', states: usable, aliases: true, otherAccounts: true, grantable: true,
+})
+
+interface Signed {
+  readonly Message: Buffer
+  readonly MessageType?: 'RAW' | 'DIGEST' | 'EXTERNAL_MU' | undefined
+  readonly SigningAlgorithm: string
+}
+
+/** The algorithm of a key that admit() has let pass. @throws UnsupportedOperationException for what no spec of this version has */
+function algorithmOf({ SigningAlgorithm }: Signed): SigningAlgorithm {
+  if (!isSigningAlgorithm(SigningAlgorithm)) throw new KmsError('UnsupportedOperationException')
+  return SigningAlgorithm
+}
+
+/** What is signed. @throws ValidationException with AWS's text for a digest of another length: before any signature is made or looked at */
+function digestOf(input: Signed): Buffer {
+  const algorithm = algorithmOf(input)
+  const { hash, digestBytes } = signingAlgorithms[algorithm]
+  if (input.MessageType === 'EXTERNAL_MU') throw new KmsError('ValidationException', `MessageType EXTERNAL_MU is incompatible with algorithm ${algorithm}.`)
+  if (input.MessageType !== 'DIGEST') return createHash(hash).update(input.Message).digest()
+  if (input.Message.length !== digestBytes) throw new KmsError('ValidationException', `Digest is invalid length for algorithm ${algorithm}.`)
+  return input.Message
+}
+
+export const Sign = operation({
+  kind: 'use',
+  input: {
+    KeyId: required(keyId), Message: required(plaintext), MessageType: messageType, GrantTokens: grantTokens, SigningAlgorithm: required(signingAlgorithm),
+    DryRun: dryRun,
+  },
+  needs: { key: need('kms:Sign') },
+  readOnly: true,
+  defaults: { MessageType: 'RAW' },
+  audit: ['MessageType', 'SigningAlgorithm', 'DryRun'],
+  async handle({ input, keys, hsm, settings }) {
+    const { key } = keys.key
+    const algorithm = algorithmOf(input)
+    const digest = digestOf(input)
+    const signature = await hsm.sign(currentOf(keys.key), algorithm, digest)
+    if (settings.verifySignatures && !verifyDigest(key.spec, await publicKeyOf(hsm, keys.key), algorithm, digest, signature)) {
+      throw new Error(`the HSM made a signature that does not verify (${algorithm}, ${key.arn})`)
+    }
+    return { KeyId: key.arn, Signature: signature, SigningAlgorithm: input.SigningAlgorithm }
+  },
+})
+
+export const Verify = operation({
+  kind: 'use',
+  input: {
+    KeyId: required(keyId), Message: required(plaintext), MessageType: messageType, Signature: required(blob({ min: 1, max: 6144 })),
+    SigningAlgorithm: required(signingAlgorithm), GrantTokens: grantTokens, DryRun: dryRun,
+  },
+  needs: { key: need('kms:Verify') },
+  readOnly: true,
+  defaults: { MessageType: 'RAW' },
+  audit: ['MessageType', 'SigningAlgorithm', 'DryRun'],
+  async handle({ input, keys, hsm }) {
+    const { key } = keys.key
+    const algorithm = algorithmOf(input)
+    const digest = digestOf(input)
+    const publicKey = await publicKeyOf(hsm, keys.key)
+    const genuine = input.MessageType === 'RAW'
+      ? verifyMessage(publicKey, algorithm, input.Message, input.Signature)
+      : verifyDigest(key.spec, publicKey, algorithm, digest, input.Signature)
+    if (!genuine) throw new KmsError('KMSInvalidSignatureException')
+    return { KeyId: key.arn, SignatureValid: true, SigningAlgorithm: input.SigningAlgorithm }
+  },
+})
+
+export const GetPublicKey = operation({
+  kind: 'use',
+  input: { KeyId: required(keyId), GrantTokens: grantTokens },
+  needs: { key: { key: from('KeyId'), permission: 'kms:GetPublicKey', states: usable, aliases: true, otherAccounts: true, grantable: true } },
+  readOnly: true,
+  audit: [],
+  async handle({ keys, hsm }) {
+    const { key } = keys.key
+    const { spki } = await publicKeyOf(hsm, keys.key)
+    // A copy: answers are wiped when they cannot be given.
+    return { KeyId: key.arn, PublicKey: Buffer.from(spki), CustomerMasterKeySpec: key.spec, KeySpec: key.spec, KeyUsage: key.usage, ...algorithmsOf(key) }
+  },
+})
