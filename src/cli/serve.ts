@@ -123,9 +123,8 @@ async function readiness(config: Config, pool: Pool, fleet: GatewayFleet, domain
 }
 
 function standing({ label, address, ready, outside, isLatched }: ServedToken): string {
-  if (isLatched) return `${label}: the PIN was refused and is latched`
   if (outside !== undefined || ready === undefined) return `${label}: out, ${outside}`
-  return `${label}: ${address === null ? 'no hsm-agent serves' : tokenDetail(ready)}`
+  return `${label}: ${address === null ? `no hsm-agent serves${isLatched ? ': the PIN was refused and is latched' : ''}` : tokenDetail(ready)}`
 }
 
 function tokenDetail({ templateEnforced, capabilities }: AgentReady): string {

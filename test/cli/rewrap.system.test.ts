@@ -3,7 +3,9 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CreateKeyCommand, DecryptCommand, EncryptCommand } from '@aws-sdk/client-kms'
+import {
+  CreateKeyCommand, DecryptCommand, EncryptCommand, GenerateMacCommand, SignCommand, VerifyCommand, VerifyMacCommand, type KeySpec, type KeyUsageType,
+} from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openPool, type Pool } from '../../src/store/database.ts'
 import { kms } from '../support/aws.ts'
@@ -20,6 +22,12 @@ let trent: Trent
 let request: string
 let response: string
 const keyCount = 12
+/** With one that signs, one that makes MACs and one that decrypts by RSA. */
+const total = keyCount + 3
+const message = Buffer.from('a message')
+let signing: string
+let mac: { KeyId: string; Mac: Uint8Array }
+let sealedByRsa: { KeyId: string; CiphertextBlob: Uint8Array }
 const sealed: { readonly blob: Uint8Array; readonly number: number }[] = []
 
 const start = (): Promise<Trent> => startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, { hsm: { tokens: site.tokens } })
@@ -36,6 +44,13 @@ beforeAll(async () => {
     const { CiphertextBlob } = await client.send(new EncryptCommand({ KeyId: KeyMetadata?.KeyId, Plaintext: Buffer.from([number]) }))
     sealed.push({ blob: CiphertextBlob ?? new Uint8Array(), number })
   }
+  const make = async (KeySpec: KeySpec, KeyUsage: KeyUsageType): Promise<string> => (await client.send(new CreateKeyCommand({ KeySpec, KeyUsage }))).KeyMetadata?.KeyId ?? ''
+  signing = await make('ECC_NIST_P256', 'SIGN_VERIFY')
+  const hmac = await make('HMAC_256', 'GENERATE_VERIFY_MAC')
+  mac = { KeyId: hmac, Mac: (await client.send(new GenerateMacCommand({ KeyId: hmac, MacAlgorithm: 'HMAC_SHA_256', Message: message }))).Mac ?? new Uint8Array() }
+  const rsa = await make('RSA_2048', 'ENCRYPT_DECRYPT')
+  const { CiphertextBlob } = await client.send(new EncryptCommand({ KeyId: rsa, EncryptionAlgorithm: 'RSAES_OAEP_SHA_256', Plaintext: message }))
+  sealedByRsa = { KeyId: rsa, CiphertextBlob: CiphertextBlob ?? new Uint8Array() }
   client.destroy()
 })
 afterAll(async () => {
@@ -56,6 +71,11 @@ async function expectAllOpen(): Promise<void> {
     const { Plaintext } = await client.send(new DecryptCommand({ CiphertextBlob: blob }))
     expect([...Plaintext ?? []]).toEqual([number])
   }
+  const { Signature } = await client.send(new SignCommand({ KeyId: signing, SigningAlgorithm: 'ECDSA_SHA_256', Message: message }))
+  expect((await client.send(new VerifyCommand({ KeyId: signing, SigningAlgorithm: 'ECDSA_SHA_256', Message: message, Signature }))).SignatureValid).toBe(true)
+  expect((await client.send(new VerifyMacCommand({ ...mac, MacAlgorithm: 'HMAC_SHA_256', Message: message }))).MacValid).toBe(true)
+  const { Plaintext } = await client.send(new DecryptCommand({ ...sealedByRsa, EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' }))
+  expect(Buffer.from(Plaintext ?? [])).toEqual(message)
   client.destroy()
 }
 
@@ -66,7 +86,7 @@ it('wants the old key from its recovery envelope, and the new one on every token
   expect(await rewrap('--response', response)).toMatchObject(refusal('--recovery-key is missing: the new version is wrapped to it as the old one was'))
   expect(await rewrap('--response', response, ...await recoveryOptions()))
     .toMatchObject(refusal(`version 2 of the domain key is made, but not yet on '${secondLabel}': bring it there with \`trent hsm add-token\`, then run this again`))
-  expect(await versions()).toEqual({ 1: keyCount })
+  expect(await versions()).toEqual({ 1: total })
   await expectAllOpen()
 })
 
@@ -87,7 +107,7 @@ it('moves every key while Trent serves, and goes on where it was cut off', async
 
   expect(await rewrap('--response', response)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Every key is under version 2 of the domain key\./) as string })
   // The key of the load among them.
-  expect(await versions()).toEqual({ 2: keyCount + 1 })
+  expect(await versions()).toEqual({ 2: total + 1 })
   const { roundTrips } = load
   await until(() => load.roundTrips > roundTrips + 50, 'round trips after')
   await load.stop()
@@ -123,14 +143,14 @@ it('has the old version destroyed only when nothing is under it, and then for go
   const kept = kms(trent.url)
   await kept.send(new CreateKeyCommand({}))
   kept.destroy()
-  expect(await versions()).toEqual({ 2: keyCount + 3 })
+  expect(await versions()).toEqual({ 2: total + 3 })
 })
 
 it('shows in `hsm status`', async () => {
   const status = await ran('hsm', 'status', '--config', site.config)
-  expect(status).toMatch(new RegExp(`version 2 of the domain key, made .*: ${keyCount + 3} keys, recovery key [0-9a-f]{64}\\n`))
+  expect(status).toMatch(new RegExp(`version 2 of the domain key, made .*: ${total + 3} keys, recovery key [0-9a-f]{64}\\n`))
   expect(JSON.parse(await ran('hsm', 'status', '--json', '--config', site.config))).toMatchObject({
-    versions: [{ version: 2, keys: keyCount + 3 }], tokens: [{ label: 'trent-test', drainedSince: null }, { label: secondLabel, drainedSince: null }],
+    versions: [{ version: 2, keys: total + 3 }], tokens: [{ label: 'trent-test', drainedSince: null }, { label: secondLabel, drainedSince: null }],
   })
   expect(readFileSync(request, 'utf8')).toContain('trent/domain-request/1')
 })

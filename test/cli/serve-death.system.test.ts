@@ -114,7 +114,8 @@ async function freePort(): Promise<number> {
 }
 
 const runFolder = (trent: Trent): string => join(trent.directory, 'data/run')
-const sockets = (trent: Trent): string[] => readdirSync(join(runFolder(trent), String(trent.primary.pid))).sort()
+/** Of the first token, as it was opened first. */
+const sockets = (trent: Trent): string[] => readdirSync(join(runFolder(trent), String(trent.primary.pid), '0', '1')).sort()
 
 describe.each([1, 2])('gateway.processes: %i', processes => {
   let trent: Trent

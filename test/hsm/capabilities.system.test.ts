@@ -2,16 +2,20 @@
 import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, inject, it } from 'vitest'
 import { probeMarkdown } from '../../src/cli/probe.ts'
 import { capabilityTitles, type CapabilityName } from '../../src/hsm/agent/capability.ts'
 import type { ProbeReport } from '../../src/hsm/agent/control.ts'
 import { newFolder, tokenConfig, trent, writeConfig, writeTokenFiles } from '../support/installation.ts'
 import { nssConfig, writeNssFiles } from '../support/nss.ts'
+import { freshDatabase, type TestDatabase } from '../support/postgres.ts'
 import { lasting } from '../support/probe.ts'
 import { poke } from '../support/token.ts'
 
-const noDatabase = 'postgres://nobody@127.0.0.1:1/nothing'
+/** Knows of no latch. */
+let database: TestDatabase
+beforeAll(async () => { database = await freshDatabase() })
+afterAll(() => database.drop())
 const stored = (file: string): string => readFileSync(join(import.meta.dirname, '../../hsm/capabilities', file), 'utf8')
 
 const directories: string[] = []
@@ -31,7 +35,7 @@ const probe = async (config: string, ...words: string[]): Promise<ProbeReport> =
 async function softhsm(): Promise<{ directory: string; config: string }> {
   const directory = await folder()
   await writeTokenFiles(directory, inject('installation').directory)
-  return { directory, config: await writeConfig(directory, noDatabase, { hsm: { tokens: [tokenConfig(directory)] } }) }
+  return { directory, config: await writeConfig(directory, database.url, { hsm: { tokens: [tokenConfig(directory)] } }) }
 }
 
 it('SoftHSM is as its table says, and as it was before it was tried', async () => {
@@ -48,7 +52,7 @@ it('SoftHSM is as its table says, and as it was before it was tried', async () =
 it('NSS is as its table says', async () => {
   const directory = await folder()
   const { soPinFile } = await writeNssFiles(directory)
-  const config = await writeConfig(directory, noDatabase, { hsm: { tokens: [nssConfig(directory)] } })
+  const config = await writeConfig(directory, database.url, { hsm: { tokens: [nssConfig(directory)] } })
   await trent(['hsm', 'init-token', '--label', nssConfig(directory).label, '--so-pin-file', soPinFile, '--config', config])
   expect(lasting(await probe(config))).toEqual(lasting(JSON.parse(stored('nss.json')) as ProbeReport))
 })

@@ -148,7 +148,7 @@ describe('a start', () => {
     const trent = await serve()
     try {
       expect(await (await fetch(`${trent.privateUrl}/readyz?verbose`)).json()).toMatchObject({
-        ok: true, checks: { token: { ok: true, detail: expect.stringMatching(/^trent-test: out, the token refuses the login \(CKR_DEVICE_ERROR\); trent-second: template enforced/) as string } },
+        ok: true, checks: { token: { ok: true, detail: expect.stringMatching(/^trent-test: out, the token 'trent-test' refuses the login \(CKR_DEVICE_ERROR\); trent-second: template enforced/) as string } },
       })
       const load = await steadyLoad(trent.url)
       await until(() => load.roundTrips > 20, 'round trips on the second token')

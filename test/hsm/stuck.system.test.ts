@@ -202,7 +202,7 @@ describe('trent serve, with the deadlines of every day', () => {
 
   beforeEach(async () => {
     trent = await startTrent({ hsm: { tokens: [{ ...chaos.token, standby: true }] } })
-    const second = join(trent.directory, 'data/run', String(trent.primary.pid), '2-0')
+    const second = join(trent.directory, 'data/run', String(trent.primary.pid), '0/1/2-0')
     await until(() => existsSync(second), 'an agent that stands by', 30_000)
     client = kms(trent.url)
     keyId = (await client.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId ?? ''
