@@ -97,7 +97,7 @@ test('a material comes back exactly as the HSM authenticated it', async () => {
   const made = sealed(plan, createHash('sha256').update(spki).digest())
   expect(await confirmMaterial(pool, made, spki)).toBe(true)
   expect(await findMaterial(pool, wanted.id, plan.materialId, 7)).toEqual({ plan, sealed: made, spki })
-  expect((await loadKeyEntry(pool, wanted.id))?.materials).toEqual([{ materialId: plan.materialId, backing: 7, sealed: made }])
+  expect((await loadKeyEntry(pool, wanted.id))?.materials).toEqual([{ materialId: plan.materialId, backing: 7, sealed: made, spki }])
 })
 
 test('a material is confirmed once: the first answer stands', async () => {
@@ -159,8 +159,8 @@ test('the cache entry of a key has policy, tags in their order and the confirmed
   expect(entry?.policyDocument).toBe(policy)
   expect([...entry?.tags ?? []]).toEqual([['zebra', '1'], ['__proto__', '2'], ['ant', '3']])
   expect(entry?.materials).toEqual([
-    { materialId: plan.materialId, backing: 1, sealed: material },
-    { materialId: plan.materialId, backing: 2, sealed: nextMade },
+    { materialId: plan.materialId, backing: 1, sealed: material, spki: null },
+    { materialId: plan.materialId, backing: 2, sealed: nextMade, spki: null },
   ])
   expect(entry?.key).toEqual(await findKey(pool, key.id))
   expect(await loadKeyEntry(pool, newKey('').id)).toBeUndefined()
