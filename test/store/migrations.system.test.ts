@@ -28,13 +28,13 @@ afterAll(async () => {
 })
 
 /** All there are, in their order. */
-const names = ['0001-first', '0002-invocations', '0003-pin-latches']
+const names = ['0001-first', '0002-invocations', '0003-pin-latches', '0004-token-drains']
 
 test('an empty database is refused as older until it is migrated, which is done once', async () => {
   const pool = poolOn(empty.url)
   expect(await pendingMigrations(pool)).toEqual(names)
   await expect(requireSchema(pool)).rejects.toThrow(new StartError(
-    'The database schema is older than this version of Trent: migration 0001-first, 0002-invocations, 0003-pin-latches has not been run; run "trent migrate" first.',
+    'The database schema is older than this version of Trent: migration 0001-first, 0002-invocations, 0003-pin-latches, 0004-token-drains has not been run; run "trent migrate" first.',
   ))
   expect(await migrate(empty.url)).toEqual(names)
   expect(await pendingMigrations(pool)).toEqual([])

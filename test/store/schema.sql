@@ -1,6 +1,7 @@
 -- 0001-first
 -- 0002-invocations
 -- 0003-pin-latches
+-- 0004-token-drains
 
 CREATE TABLE access_keys
   id text NOT NULL
@@ -208,6 +209,11 @@ CREATE TABLE tags
   CONSTRAINT tags_pkey PRIMARY KEY (key_id, tag_key)
   CREATE TRIGGER cache AFTER INSERT OR DELETE OR UPDATE ON public.tags FOR EACH ROW EXECUTE FUNCTION notify_cache('key', 'key_id')
   CREATE TRIGGER cache_everything AFTER TRUNCATE ON public.tags FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_everything()
+
+CREATE TABLE token_drains
+  label text NOT NULL
+  since timestamp with time zone NOT NULL DEFAULT now()
+  CONSTRAINT token_drains_pkey PRIMARY KEY (label)
 
 CREATE TABLE user_policies
   user_id text NOT NULL
