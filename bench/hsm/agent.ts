@@ -57,13 +57,16 @@ export interface BenchKeys {
   readonly resident: SealedMaterial
   /** CKA_ID of the resident one, hex. */
   readonly residentId: string
+  /** RSA-2048 that signs, wrapped. */
+  readonly rsa: SealedMaterial
 }
 
 /** Keys as CreateKey makes them; the resident one is an object on this token. */
 export async function makeKeys({ client }: Agent): Promise<BenchKeys> {
   const ckaId = randomBytes(16)
   const [wrapped, resident] = [await client.create(plan('wrapped', Buffer.alloc(16)), false), await client.create(plan('resident', ckaId), false)]
-  return { wrapped, resident, residentId: ckaId.toString('hex') }
+  const rsa = await client.create({ ...plan('wrapped', Buffer.alloc(16)), spec: 'RSA_2048', usage: 'SIGN_VERIFY', cipherMode: 'none' }, false)
+  return { wrapped, resident, rsa, residentId: ckaId.toString('hex') }
 }
 
 const plan = (residency: Residency, ckaId: Buffer): MaterialPlan => ({
