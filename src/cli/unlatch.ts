@@ -1,6 +1,5 @@
 // `trent hsm unlatch`: after a refused PIN, the operator's word that the PIN is right now. It clears what is latched in Postgres and on
 // this host's disk, and permits one login; other hosts look at Postgres.
-import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import type { Config, TokenConfig } from '../config.ts'
 import { StartError } from '../errors.ts'
@@ -11,39 +10,32 @@ import { LoginRefused } from '../hsm/login.ts'
 import type { PinMark } from '../hsm/pin-marks.ts'
 import type { Pool } from '../store/database.ts'
 import { listPinLatches, unlatchPin, type PinLatch } from '../store/pin-latches.ts'
+import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
 import { isCleared, newAttempt, pinMarks, readPin } from './login-attempt.ts'
 import { describeLatch } from './login-sentences.ts'
+import { ask } from './terminal.ts'
 
 interface UnlatchOptions {
   readonly config?: string
-  readonly label?: string
+  readonly token?: string
   readonly serial?: string
   readonly finalTry?: string
 }
 
 export const unlatchCommand = (): Command =>
   configured('unlatch', 'After a refused PIN: let hsm-agents log in to the token again, on every host')
-    .option('--label <label>', 'which token, where hsm.tokens names more than one')
+    .addOption(tokenOption())
     .option('--serial <serial>', 'the serial number of the token, typed in, instead of being asked for it')
     .option('--final-try <sentence>', 'permit a login though the next wrong PIN locks the token; the sentence is: a wrong PIN locks SERIAL')
     .action(async (options: UnlatchOptions) => {
       const config = readConfig(options)
-      const token = tokenNamed(config, options.label)
+      const token = chooseToken(config, options.token)
       // An unlatched token is logged in to within seconds: not with a file that cannot be read.
       readPin(token)
       await withDatabase(config, pool => unlatch(config, pool, token, options))
     })
-
-/** @throws StartError */
-function tokenNamed({ hsm: { tokens } }: Config, label: string | undefined): TokenConfig {
-  const named = tokens.filter(token => label === undefined || token.label === label)
-  const [token] = named
-  if (token === undefined) throw new StartError(label === undefined ? 'hsm.tokens is empty: name the token that holds the domain' : `--label is '${label}': no token of hsm.tokens has that label`)
-  if (named.length > 1) throw new StartError(`hsm.tokens names more than one token: say --label with one of ${tokens.map(one => one.label).join(', ')}`)
-  return token
-}
 
 async function unlatch(config: Config, pool: Pool, token: TokenConfig, options: UnlatchOptions): Promise<void> {
   const found = await runJob<TokenFound>(token, { type: 'token', token: tokenAddress(token) })
@@ -57,7 +49,7 @@ async function unlatch(config: Config, pool: Pool, token: TokenConfig, options: 
   console.log([`Token '${token.label}', serial ${serial}, PIN version ${token.pinVersion}:`, ...lines].join('\n'))
 
   if (pinState === 'locked') throw new StartError(`the user PIN of token '${token.label}' is locked (CKF_USER_PIN_LOCKED): its security officer must set another first`)
-  const typed = (options.serial ?? await ask('Serial number of the token: ')).trim()
+  const typed = (options.serial ?? await ask('Serial number of the token: ', '--serial')).trim()
   if (typed !== serial) throw new StartError(`--serial is not the serial number of token '${token.label}': one of the two is not the token that was meant`)
   const wanted = `a wrong PIN locks ${serial}`
   if (options.finalTry !== undefined && options.finalTry !== wanted) throw new StartError(`--final-try: the sentence is '${wanted}'`)
@@ -89,14 +81,4 @@ function describeMark(mark: PinMark | string | undefined, latches: readonly PinL
   if (isCleared(mark, latches)) return []
   const since = new Date(mark.since)
   return [`This host: ${mark.state === 'latched' ? describeLatch({ ...mark, since }) : `PIN version ${mark.version}: a login was begun at ${since.toISOString()}`}`]
-}
-
-async function ask(question: string): Promise<string> {
-  if (!process.stdin.isTTY) throw new StartError('--serial is missing, and there is no terminal to ask for it')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return await terminal.question(question)
-  } finally {
-    terminal.close()
-  }
 }

@@ -49,7 +49,7 @@ it('clears a mark on disk that cannot be read', async () => {
 
 it('refuses a token that is not configured, a PIN file that cannot be read, and a token that is away', async () => {
   await latch()
-  expect(await unlatch(host, '--label', 'other')).toMatchObject(refusal('--label is \'other\': no token of hsm.tokens has that label'))
+  expect(await unlatch(host, '--token', 'other')).toMatchObject(refusal('--token is \'other\', and hsm.tokens has \'trent-test\''))
   const two = await site.host()
   await rm(two.pinFile)
   expect(await unlatch(two, '--serial', site.serial)).toMatchObject(refusal(`hsm.tokens.pinFile: ${two.pinFile} cannot be read (ENOENT)`))
