@@ -7,10 +7,10 @@ import { readSecretFile } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { TransportResult } from '../hsm/agent/control.ts'
 import { readRequest, readResponse, reseal, spkiFingerprint, type DomainRequest } from '../hsm/reseal.ts'
-import type { Pool } from '../store/database.ts'
-import { findDomain, listDomainVersions, type Domain, type DomainVersion } from '../store/domain.ts'
+import type { DomainVersion } from '../store/domain.ts'
 import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
+import { readyDomain } from './ready-domain.ts'
 import { confirmFingerprint } from './recovery-key.ts'
 import { runTokenJob, type TokenSite } from './token-job.ts'
 
@@ -67,11 +67,10 @@ function writeNew(file: string, content: object): void {
 
 async function takeResponse(site: TokenSite, file: string): Promise<void> {
   const { pool, token } = site
-  const { domain, versions } = await readyDomain(pool)
+  const { domain, versions, newest } = await readyDomain(pool)
   const response = readResponse(readText(file, '--response'))
   const id = domain.id.toString('hex')
-  const newest = versions.at(-1)
-  if (response.domainId !== id || newest === undefined) throw new StartError(`--response is of domain ${response.domainId}, the database's is ${id}`)
+  if (response.domainId !== id) throw new StartError(`--response is of domain ${response.domainId}, the database's is ${id}`)
   const missing = versions.filter(({ version }) => !response.envelopes.some(envelope => envelope.version === version))
   if (missing.length > 0) throw new StartError(`--response has no envelope of version ${missing.map(({ version }) => version).join(', ')}: the domain key has a new version since the request`)
   const { row, mac, ciphertext } = newest.canary
@@ -83,13 +82,6 @@ async function takeResponse(site: TokenSite, file: string): Promise<void> {
   console.log(added.length === 0
     ? `Token '${token.label}' held the domain already; it opens the database's canary.`
     : `Token '${token.label}' holds the domain now (version ${added.join(', ')}), and opens the database's canary.`)
-}
-
-/** @throws StartError when the database has none yet */
-export async function readyDomain(pool: Pool): Promise<{ domain: Domain; versions: DomainVersion[] }> {
-  const domain = await findDomain(pool)
-  if (domain?.state !== 'ready') throw new StartError('the database has no domain yet: run `trent hsm init`')
-  return { domain, versions: await listDomainVersions(pool) }
 }
 
 export function readText(file: string, option: string): string {

@@ -11,8 +11,9 @@ import { insertDomainVersion, listServiceKeys, sealPurpose, type DomainVersion }
 import { countByVersion, deleteDomainVersion, materialsUnder, replaceMaterial, replaceServiceKey } from '../store/rewrap.ts'
 import { chooseToken, tokenOption } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
-import { readText, readyDomain, writeRequest } from './hsm-add-token.ts'
+import { readText, writeRequest } from './hsm-add-token.ts'
 import { Progress } from './progress.ts'
+import { readyDomain } from './ready-domain.ts'
 import { readRecoveryKey, withRecoveryKey, type RecoveryOptions } from './recovery-key.ts'
 import { ask } from './terminal.ts'
 import { runTokenJob, type TokenSite } from './token-job.ts'
@@ -63,13 +64,11 @@ interface Rewrap extends TokenSite {
 
 async function rewrapAll(rewrap: Rewrap, options: RecoveryOptions): Promise<void> {
   const { pool, response, batch, config } = rewrap
-  const { domain, versions } = await readyDomain(pool)
+  const { domain, versions, newest } = await readyDomain(pool)
   const id = domain.id.toString('hex')
   if (response.domainId !== id) throw new StartError(`--response is of domain ${response.domainId}, the database's is ${id}`)
-  const newest = versions.at(-1)
-  if (newest === undefined) throw new StartError('the database has no domain yet: run `trent hsm init`')
-  const waiting = (await countByVersion(pool)).filter(({ version }) => version < newest.version)
-  const to = waiting.length > 0 || versions.length > 1 ? newest.version : await nextVersion(rewrap, id, versions, options)
+  // A second version is one that an earlier run has made: a third waits for the first to be retired.
+  const to = versions.length > 1 ? newest.version : await nextVersion(rewrap, id, newest, options)
   await requireVersion(config, pool, id, to)
   const counted = (await countByVersion(pool)).filter(({ version }) => version < to)
   const progress = new Progress(`rewrapped under version ${to}`, counted.reduce((sum, { count }) => sum + count, 0))
@@ -81,19 +80,18 @@ async function rewrapAll(rewrap: Rewrap, options: RecoveryOptions): Promise<void
 }
 
 /** Makes it on the token and tells the database. Nothing uses it before every token has it. */
-async function nextVersion(rewrap: Rewrap, domainId: string, versions: readonly DomainVersion[], options: RecoveryOptions): Promise<number> {
-  const [first] = versions
+async function nextVersion(rewrap: Rewrap, domainId: string, former: DomainVersion, options: RecoveryOptions): Promise<number> {
   if (options.recoveryKey === undefined) throw new StartError('--recovery-key is missing: the new version is wrapped to it as the old one was')
-  if (first?.recovery === null || first === undefined) throw new StartError('the domain has no recovery envelope (`--no-recovery`): its keys cannot be moved')
+  if (former.recovery === null) throw new StartError('the domain has no recovery envelope (`--no-recovery`): its keys cannot be moved')
   const recoveryKey = await readRecoveryKey(options.recoveryKey, options)
-  const version = (versions.at(-1)?.version ?? 0) + 1
+  const version = former.version + 1
   const made = await runTokenJob<NextDomainKey>(rewrap, { type: 'next-domain-key', domainId, version, recoveryKey })
-  if (made.recovery.fingerprint !== first.recovery.fingerprint) throw new StartError(`--recovery-key has the fingerprint ${made.recovery.fingerprint}, the domain's integrity key is wrapped to ${first.recovery.fingerprint}: the same recovery key must hold both`)
+  if (made.recovery.fingerprint !== former.recovery.fingerprint) throw new StartError(`--recovery-key has the fingerprint ${made.recovery.fingerprint}, the domain's integrity key is wrapped to ${former.recovery.fingerprint}: the same recovery key must hold both`)
   const { row, mac, ciphertext } = made.canary
   await insertDomainVersion(rewrap.pool, {
     version,
     // The integrity key stays: see docs/decisions/0023-one-integrity-key-a-domain.md.
-    recovery: { fingerprint: made.recovery.fingerprint, domainKey: bytesOf(made.recovery.domainKey), integrityKey: first.recovery.integrityKey },
+    recovery: { fingerprint: made.recovery.fingerprint, domainKey: bytesOf(made.recovery.domainKey), integrityKey: former.recovery.integrityKey },
     canary: { row: bytesOf(row), mac: bytesOf(mac), ciphertext: bytesOf(ciphertext) },
   })
   return version
@@ -156,8 +154,7 @@ export const retireVersionCommand = (): Command =>
     })
 
 async function retire(config: Config, pool: Pool, version: number, confirmed: string | undefined): Promise<void> {
-  const { domain, versions } = await readyDomain(pool)
-  const newest = versions.at(-1)?.version ?? 0
+  const { domain, versions, newest: { version: newest } } = await readyDomain(pool)
   if (!versions.some(one => one.version === version)) throw new StartError(`the domain key has no version ${version}: there are ${versions.map(one => one.version).join(', ')}`)
   if (version === newest) throw new StartError(`version ${version} is the newest: it is in use`)
   const left = (await countByVersion(pool)).find(one => one.version === version)?.count ?? 0

@@ -9,7 +9,7 @@ import type { Pool } from '../store/database.ts'
 import { chooseToken } from './choose-token.ts'
 import { configured, readConfig, withDatabase } from './configured.ts'
 import { alreadyDone, ExitCode } from './exit-code.ts'
-import { readyDomain } from './hsm-add-token.ts'
+import { readyDomain } from './ready-domain.ts'
 
 interface Status {
   readonly domain: { readonly id: string; readonly fingerprint: string | null }

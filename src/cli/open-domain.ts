@@ -10,9 +10,9 @@ import type { TokenUsage } from '../hsm/agent/control.ts'
 import { isAlive } from '../hsm/place.ts'
 import { HsmPool, poolCanary, type TokenStanding } from '../hsm/pool.ts'
 import type { StartReason, SupervisorOptions } from '../hsm/supervisor.ts'
-import { findDomain, listDomainVersions } from '../store/domain.ts'
 import type { Pool } from '../store/database.ts'
 import { listTokenDrains } from '../store/token-drains.ts'
+import { readyDomain } from './ready-domain.ts'
 import { ServedToken, type ServedDomain } from './served-token.ts'
 
 export interface OpenDomain {
@@ -102,10 +102,8 @@ async function openFirst(tokens: readonly ServedToken[], log: SupervisorOptions[
 }
 
 async function servedDomain(pool: Pool): Promise<ServedDomain> {
-  const domain = await findDomain(pool)
-  const version = (await listDomainVersions(pool)).at(-1)
-  if (domain === undefined || domain.state !== 'ready' || version === undefined) throw new StartError('the database has no domain yet: run `trent hsm init`')
-  return { id: domain.id.toString('hex'), fingerprint: domain.fingerprint, version: version.version, canary: poolCanary(version.canary) }
+  const { domain, newest } = await readyDomain(pool)
+  return { id: domain.id.toString('hex'), fingerprint: domain.fingerprint, version: newest.version, canary: poolCanary(newest.canary) }
 }
 
 /** @throws StartError */
