@@ -45,7 +45,7 @@ export interface ServedTokenOptions {
 }
 
 const takenOut = 'it is taken out'
-/** Longer than any call may take, see callLimit in client.ts. */
+/** Longer than any call may take, see callLimit in calls.ts. */
 const leaveMilliseconds = 35_000
 const againFirstMilliseconds = 1_000
 const againMostMilliseconds = 60_000
@@ -58,6 +58,7 @@ export class ServedToken {
   #ready: AgentReady | undefined
   #outside: string | undefined = 'it has not been opened yet'
   #opened = 0
+  #opening: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
   #stopped = false
   #draining = false
@@ -124,8 +125,13 @@ export class ServedToken {
     await this.#supervisor?.stop()
   }
 
-  /** @throws StartError with one sentence when the token does not serve */
-  async open(): Promise<void> {
+  /** Joins an opening that is under way. @throws StartError with one sentence when the token does not serve */
+  open(): Promise<void> {
+    this.#opening ??= this.#open().finally(() => { this.#opening = undefined })
+    return this.#opening
+  }
+
+  async #open(): Promise<void> {
     const { config, token, domain, directory, log, standby, extent, used, started, changed } = this.#options
     // Read again at each login: an operator corrects the file while Trent runs.
     readPin(token)
@@ -139,9 +145,11 @@ export class ServedToken {
     try {
       const ready = await supervisor.start()
       await prove(config, token, domain, ready, supervisor)
+      if (this.#isUnwanted) throw new StartError(takenOut)
       this.#ready = ready
       this.#outside = undefined
       this.#admitted = true
+      clearTimeout(this.#retry)
       changed()
     } catch (thrown) {
       await supervisor.stop()
@@ -151,19 +159,32 @@ export class ServedToken {
     }
   }
 
-  /** Opens it as soon as that works. */
+  /** Told so while it was being opened, or before it is tried again. */
+  get #isUnwanted(): boolean {
+    return this.#stopped || this.#draining
+  }
+
+  /** Opens it as soon as that works. A latched token is left alone until it is not: to ask it again would tell nothing new. */
   keepTrying(attempt = 0): void {
-    const { log } = this.#options
-    this.#retry = setTimeout(() => {
-      void this.open().then(
-        () => { log('info', 'the token serves now', { token: this.label }) },
-        (thrown: unknown) => {
-          log('warn', 'the token stays out', { token: this.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
-          if (!this.#stopped && !this.#draining) this.keepTrying(attempt + 1)
-        },
-      )
-    }, Math.min(againFirstMilliseconds * 2 ** Math.min(attempt, 10), againMostMilliseconds))
+    clearTimeout(this.#retry)
+    if (this.#isUnwanted || this.#admitted) return
+    if (this.isLatched) {
+      void this.#logins.reopened().then(() => { this.keepTrying() })
+      return
+    }
+    this.#retry = setTimeout(() => { void this.#tryAgain(attempt) }, Math.min(againFirstMilliseconds * 2 ** Math.min(attempt, 10), againMostMilliseconds))
     this.#retry.unref()
+  }
+
+  async #tryAgain(attempt: number): Promise<void> {
+    const { log } = this.#options
+    try {
+      await this.open()
+      log('info', 'the token serves now', { token: this.label })
+    } catch (thrown) {
+      log('warn', 'the token stays out', { token: this.label, reason: thrown instanceof Error ? thrown.message : String(thrown) })
+      this.keepTrying(attempt + 1)
+    }
   }
 
   async stop(): Promise<void> {

@@ -35,7 +35,7 @@ export interface SupervisorLimits extends RunLimits {
   readonly drain: { readonly inPeace: number; readonly inHaste: number; readonly atEnd: number }
 }
 
-/** Each leaves a call that was in flight the time to be served by the replacement, see callLimit in client.ts. */
+/** Each leaves a call that was in flight the time to be served by the replacement, see callLimit in calls.ts. */
 export const usualLimits: Omit<SupervisorLimits, 'recycle'> = {
   start: 30_000, silence: 6_000, deadlines, keys: { held: 1_000, lifetime: 900_000 }, backOffFirst: 50, backOffMost: 5_000,
   // In peace: longer than the longest call. In haste: what is under way beside the call that hangs, or to be told that the token is lost.

@@ -1,10 +1,14 @@
 // Two tokens of one domain under a steady load: whatever becomes of the first, no call fails, and it serves again once it is well.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { ckr } from '../../src/hsm/agent/ckr.ts'
 import { chaosToken, type ChaosToken } from '../support/chaos.ts'
 import { startTrentOn, type Trent } from '../support/gateway.ts'
+import { pin } from '../support/installation.ts'
+import { wrongPin } from '../support/latch-site.ts'
 import { steadyLoad, type Load } from '../support/load.ts'
-import { agentsOf, until } from '../support/token.ts'
+import { agentsOf, poke, until } from '../support/token.ts'
 import { command, refusal } from '../support/command.ts'
 import { ran, secondLabel, twoTokens, type TwoTokens } from '../support/two-tokens.ts'
 
@@ -25,8 +29,8 @@ afterAll(async () => { await site.remove() })
 
 const tokens = () => [first.token, { ...second.token, label: secondLabel }]
 /** Its files are this test's, so its database too: only the processes are ended. */
-const serve = (): Promise<Trent> => startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, {
-  hsm: { tokens: tokens() }, audit: { segmentBytes: 16_777_216, segments: 4 },
+const serve = (changed: object = {}): Promise<Trent> => startTrentOn(site.directory, { ...site.database, drop: () => Promise.resolve() }, {
+  hsm: { tokens: tokens().map((token, index) => (index === 0 ? { ...token, ...changed } : token)) }, audit: { segmentBytes: 16_777_216, segments: 4 },
 })
 
 /** The sum of all samples of a metric with these labels. */
@@ -157,6 +161,40 @@ describe('a start', () => {
       await load.stop()
       expect({ failures: [...load.failures], wrong: load.wrong }).toEqual({ failures: [], wrong: 0 })
       expect(await trent.log()).toContain('"msg":"the token serves now"')
+    } finally {
+      await trent.stop()
+    }
+  }, 60_000)
+
+  it('leaves the first token alone while it is latched, and takes it in once it is not', async () => {
+    const pinFile = join(site.directory, 'another-pin')
+    writeFileSync(pinFile, wrongPin, { mode: 0o600 })
+    const trent = await serve({ pinFile })
+    try {
+      writeFileSync(pinFile, pin)
+      await ran('hsm', 'unlatch', '--token', 'trent-test', '--serial', await poke<string>(site.directory, 'serial'), '--config', trent.config)
+      const load = await steadyLoad(trent.url)
+      await eventually('the first token to serve', async () => await calls(trent, 'trent-test') > 0)
+      await load.stop()
+      expect([...load.failures]).toEqual([])
+      expect((await trent.log()).match(/"msg":"the token stays out"/g)).toHaveLength(1)
+    } finally {
+      await trent.stop()
+    }
+  }, 60_000)
+
+  it('gives the first token up when it is taken out before it has opened', async () => {
+    first.control({ hang: ['C_Login'] })
+    const trent = await serve()
+    try {
+      await ran('hsm', 'drain', 'trent-test', '--config', trent.config)
+      await eventually('the first token to be given up', async () => (await trent.log()).includes('"msg":"the token stays out"'))
+      first.clear()
+      // Longer than until the second try.
+      await new Promise(resolve => setTimeout(resolve, 3_000))
+      expect(agentsOf(site.directory)).toEqual([])
+      await ran('hsm', 'undrain', 'trent-test', '--config', trent.config)
+      await eventually('the first token to serve', async () => (await trent.log()).includes('"msg":"the token serves now"'))
     } finally {
       await trent.stop()
     }

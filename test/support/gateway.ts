@@ -14,7 +14,7 @@ export interface Trent {
   readonly config: string
   readonly databaseUrl: string
   readonly primary: ChildProcess
-  /** Everything that all processes have printed. */
+  /** Everything that all processes of this start have printed. */
   log(): Promise<string>
   /** SIGTERM, and waits for the orderly end. Resolves to the exit code. */
   stop(): Promise<number | null>
@@ -42,8 +42,8 @@ export async function startTrentOn(directory: string, database: TestDatabase, ch
   const primary = spawn(process.execPath, [mainFile, 'serve', '--config', config], { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', output, output] })
   closeSync(output)
   const exited = new Promise<number | null>(resolve => primary.once('exit', resolve))
-  const log = (): Promise<string> => readFile(logFile, 'utf8')
-  const serving = await untilServing(async () => (await log()).slice(before), exited)
+  const log = async (): Promise<string> => (await readFile(logFile, 'utf8')).slice(before)
+  const serving = await untilServing(log, exited)
   const stop = async (): Promise<number | null> => {
     primary.kill('SIGTERM')
     return await exited
