@@ -101,8 +101,7 @@ export class Calls {
     clearInterval(this.#sweep)
     this.#address = null
     for (const name of lanes) this.#lanes[name].close()
-    for (const pending of this.#pending) pending.reject(new HsmUnavailable('unavailable', 'the gateway is closing'))
-    this.#pending.clear()
+    for (const pending of this.#pending) this.#reject(pending, new HsmUnavailable('unavailable', 'the gateway is closing'))
   }
 
   /** The agent's answer, whatever its status. @throws HsmUnavailable, Quarantined */

@@ -165,8 +165,10 @@ export class HsmPool implements Hsm {
         this.#heard(member)
         return result
       } catch (thrown) {
-        // What has ended two agents is not tried on a third; every other fault is the caller's.
-        if (!(thrown instanceof HsmUnavailable) || thrown instanceof Quarantined) {
+        // What has ended two agents is not tried on a third, and says nothing of this one.
+        if (thrown instanceof Quarantined) throw thrown
+        // Every other fault is the caller's: the token has answered.
+        if (!(thrown instanceof HsmUnavailable)) {
           this.#heard(member)
           throw thrown
         }
@@ -204,18 +206,19 @@ export class HsmPool implements Hsm {
     }
   }
 
-  async #passes({ client }: Member): Promise<boolean> {
-    const { material, context, ciphertext } = await this.#options.canary()
-    return await client.canary(material, context, ciphertext)
-  }
-
   async #ask(member: Member): Promise<void> {
     member.probing = true
-    member.breaker.probing()
-    const passed = await this.#passes(member).catch(() => false)
-    member.probing = false
-    if (passed) member.seen = performance.now()
-    member.breaker.probed(passed)
+    try {
+      const canary = await this.#options.canary().catch(() => undefined)
+      // Postgres is away: that says nothing of the token.
+      if (canary === undefined) return
+      member.breaker.probing()
+      const passed = await member.client.canary(canary.material, canary.context, canary.ciphertext).catch(() => false)
+      if (passed) member.seen = performance.now()
+      member.breaker.probed(passed)
+    } finally {
+      member.probing = false
+    }
   }
 }
 
