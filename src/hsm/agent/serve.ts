@@ -16,7 +16,7 @@ import { Fatal, findToken, openSession, type OpenToken } from './token.ts'
 import { tokenUsage } from './usage.ts'
 import { Watch, watchMemory } from './watch.ts'
 import { openWorkerSessions } from './worker-sessions.ts'
-import type { FromWorker, OpenOutcome, WorkerStart } from './worker.ts'
+import type { FromWorker, OpenOutcome, WorkerStart } from './worker-messages.ts'
 import { Workers, type Reply } from './workers.ts'
 
 const lookEveryMilliseconds = 50

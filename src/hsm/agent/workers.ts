@@ -1,6 +1,6 @@
 // The worker threads of an agent, as its main thread holds them.
 import { Worker } from 'node:worker_threads'
-import type { FromWorker, ToWorker, WorkerStart } from './worker.ts'
+import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.ts'
 
 export type Reply = (message: ToWorker) => void
 
