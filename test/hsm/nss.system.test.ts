@@ -45,7 +45,7 @@ describe('trent serve', () => {
     const sdk = kms(running.url, { accessKeyId, secretAccessKey })
     onTestFinished(() => { sdk.destroy() })
     const ready = await (await fetch(`${running.privateUrl}/readyz?verbose`)).json() as { checks: { token: { detail: string } } }
-    expect(ready.checks.token.detail).toMatch(/^NSS Certificate DB: template NOT enforced: PIN and database together can read wrapped keys; 37 of 53 capabilities; not: template-enforced, not-wrappable, mechanisms-kept, /)
+    expect(ready.checks.token.detail).toMatch(/^NSS Certificate DB: template NOT enforced: PIN and database together can read wrapped keys; 40 of 53 capabilities; not: template-enforced, not-wrappable, mechanisms-kept, /)
     expect(await (await fetch(`${running.privateUrl}/metrics`)).text()).toMatch(/^hsm_token_sessions\{token="NSS Certificate DB",kind="all"\} [1-9]\d*$/m)
     const keyId = (await sdk.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId
     const { CiphertextBlob } = await sdk.send(new EncryptCommand({ KeyId: keyId, Plaintext: plaintext() }))

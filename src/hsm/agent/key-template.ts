@@ -103,6 +103,9 @@ export const keyKind = (material: Pick<Material, 'spec' | 'usage' | 'cipherMode'
 
 export const isPair = (material: Pick<Material, 'spec' | 'usage' | 'cipherMode'>): boolean => keyKind(material)?.form === 'pair'
 
+/** What a token asks for besides, where the key that is unwrapped is of an elliptic curve; see Profile.nssDatabaseAttribute. */
+export const unwrappedCurve = (profile: Profile): Attributes => (profile.nssDatabaseAttribute ? { NSS_DB: Buffer.alloc(1) } : {})
+
 /** Attributes with which a wrapped key is used: a session object that never leaves the token. */
 export function unwrapAttributes(kind: KeyKind, profile: Profile): Attributes {
   const isPair = kind.form === 'pair'
@@ -110,7 +113,7 @@ export function unwrapAttributes(kind: KeyKind, profile: Profile): Attributes {
     CLASS: isPair ? pkcs11.CKO_PRIVATE_KEY : pkcs11.CKO_SECRET_KEY, KEY_TYPE: kind.keyType, TOKEN: false, PRIVATE: true,
     // The domain key's unwrap template demands both, and the caller must repeat them.
     SENSITIVE: true, EXTRACTABLE: false,
-    ...(isPair && kind.making.kind === 'ec' && profile.nssDatabaseAttribute ? { NSS_DB: Buffer.alloc(1) } : {}),
+    ...(isPair && kind.making.kind === 'ec' ? unwrappedCurve(profile) : {}),
     ...kind.uses, ...allowed(kind, profile),
   }
 }

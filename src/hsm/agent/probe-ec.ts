@@ -2,6 +2,7 @@
 import { createHash, createPublicKey, diffieHellman, generateKeyPairSync, verify, type KeyObject } from 'node:crypto'
 import type { Handle, KeyPair } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
+import { unwrappedCurve } from './key-template.ts'
 import { curves, ed25519Oid, sample } from './known-answers.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
 import { CKK_EC_EDWARDS, ecdhMechanism, ed25519phMechanism, newer } from './probe-mechanism.ts'
@@ -29,7 +30,7 @@ export function probeCurve(bench: ProbeBench, name: CurveName): void {
   })
   bench.row(`wrap-ec-${name}`, signing, () => {
     const { publicKey, privateKey } = makePair({ SIGN: true, EXTRACTABLE: true })
-    checkSignature(bench.wrapAndBack(privateKey, { ...privateEc, SIGN: true }), pointOf(bench, publicKey, name).key)
+    checkSignature(bench.wrapAndBack(privateKey, { ...privateEc, ...unwrappedCurve(bench.profile), SIGN: true }), pointOf(bench, publicKey, name).key)
     return ''
   })
   if (makes && name !== 'secp256k1') probeEcdh(bench, name, makePair)
@@ -96,7 +97,7 @@ export function probeEd25519(bench: ProbeBench): void {
   })
   bench.row('wrap-ed25519', signing, () => {
     const { publicKey, privateKey } = makePair({ SIGN: true, EXTRACTABLE: true })
-    const back = bench.wrapAndBack(privateKey, { ...privateEdwards, SIGN: true })
+    const back = bench.wrapAndBack(privateKey, { ...privateEdwards, ...unwrappedCurve(bench.profile), SIGN: true })
     if (!verify(null, sample, edwardsPoint(publicKey).key, sign(back))) throw new WrongAnswer('it comes back as another')
     return ''
   })
