@@ -2,7 +2,6 @@
 // own on disk, served by `trent serve` with the options of this run.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as DataFolders from '../../src/cli/dev/data-folder.ts'
@@ -11,6 +10,7 @@ import type * as Postgres from '../../src/cli/dev/postgres.ts'
 import type * as Server from '../../src/cli/dev/server.ts'
 import type * as Start from '../../src/cli/dev/start.ts'
 import type * as Token from '../../src/cli/dev/token.ts'
+import { freePorts } from '../../test/support/ports.ts'
 import { built } from '../built.ts'
 import { childrenOf, commandLineOf } from '../cpu.ts'
 import { fileSystemOf } from '../machine.ts'
@@ -103,26 +103,6 @@ function serving(primary: ChildProcess): Promise<void> {
       if (log.includes('"msg":"serving"')) resolve()
     })
     primary.once('exit', () => { reject(new Error(`trent serve ended:\n${log}`)) })
-  })
-}
-
-/** A port whose next one, which the private side takes, is free too. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const first = await listen(0)
-    const { port } = first.address() as AddressInfo
-    const second = await listen(port + 1).catch(() => undefined)
-    first.close()
-    second?.close()
-    if (second !== undefined) return port
-  }
-}
-
-function listen(port: number): Promise<ReturnType<typeof createServer>> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(port, '127.0.0.1', () => { resolve(server) })
   })
 }
 

@@ -3,13 +3,13 @@ import { DecryptCommand, DescribeKeyCommand, EncryptCommand, KMSClient } from '@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { removePostgres } from '../../src/cli/dev/postgres.ts'
 import { findData, readState } from '../../src/cli/dev/data-folder.ts'
+import { closed, freePorts, listen } from '../support/ports.ts'
 
 const root = join(import.meta.dirname, '../..')
 const folder = join(mkdtempSync(join(tmpdir(), 'trent-dev-')), 'data')
@@ -30,27 +30,6 @@ async function dev(options: readonly string[], env: Record<string, string> = {})
   if (!child.stdout || !child.stderr) throw new Error('no pipes')
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code: child.exitCode, stdout, stderr }
-}
-
-function listen(at: number): Promise<{ port: number, close(): Promise<void> }> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(at, '127.0.0.1', () => {
-      const close = () => new Promise<void>((done) => server.close(() => done()))
-      resolve({ port: (server.address() as AddressInfo).port, close })
-    })
-  })
-}
-
-/** A port that is free together with the next one. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const first = await listen(0)
-    const second = await listen(first.port + 1).catch(() => undefined)
-    await Promise.all([first.close(), second?.close()])
-    if (second) return first.port
-  }
 }
 
 async function exported(): Promise<Map<string, string>> {
@@ -152,7 +131,7 @@ describe('./dev', { timeout: 120_000 }, () => {
     const moved = await freePorts()
     expect(await dev(['--detach', '--port', String(moved)])).toMatchObject({ code: 0 })
     expect((await exported()).get('AWS_ENDPOINT_URL_KMS')).toBe(`http://127.0.0.1:${moved}`)
-    await (await listen(port)).close()
+    await closed(await listen(port))
     port = moved
   })
 
@@ -162,7 +141,7 @@ describe('./dev', { timeout: 120_000 }, () => {
     const { code, stdout, stderr } = await dev(['--env'])
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toContain('Nothing runs here: start it with ./dev')
-    await (await listen(port)).close()
+    await closed(await listen(port))
   })
 
   it('refuses a port that another program holds', async () => {
@@ -172,7 +151,7 @@ describe('./dev', { timeout: 120_000 }, () => {
       expect(code).toBe(1)
       expect(stderr).toContain(`Port ${port} on 127.0.0.1 is taken by another program: choose another with --port`)
     } finally {
-      await other.close()
+      await closed(other)
     }
   })
 
@@ -198,7 +177,7 @@ describe('./dev', { timeout: 120_000 }, () => {
     await once(child, 'close')
     expect(child.exitCode).toBe(0)
     expect(commandLine(String(server))).toBe('')
-    await (await listen(port)).close()
+    await closed(await listen(port))
   })
 
   it('starts anew with --reset: the old key is gone', async () => {

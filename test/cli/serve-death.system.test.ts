@@ -5,7 +5,6 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { request, type IncomingMessage } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -15,6 +14,7 @@ import { countIntents } from '../../src/store/intents.ts'
 import { expectWhole, passClaims } from '../effects/invariants.ts'
 import { kms, region } from '../support/aws.ts'
 import { startTrent, type Trent } from '../support/gateway.ts'
+import { freePorts } from '../support/ports.ts'
 import { children, isRunning, type Process } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
@@ -104,15 +104,6 @@ async function expectNothingLost(before: Trent, acknowledged: readonly string[])
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 const runFolder = (trent: Trent): string => join(trent.directory, 'data/run')
 /** Of the first token, as it was opened first. */
 const sockets = (trent: Trent): string[] => readdirSync(join(runFolder(trent), String(trent.primary.pid), '0', '1')).sort()
@@ -122,7 +113,7 @@ describe.each([1, 2])('gateway.processes: %i', processes => {
   let load: Load
   beforeEach(async () => {
     // A fixed port, as operators have it: of port 0 the kernel gives another one when the last gateway has died.
-    trent = await startTrent({ gateway: { processes }, listen: { port: await freePort() } })
+    trent = await startTrent({ gateway: { processes }, listen: { port: await freePorts() } })
     load = new Load(trent.url)
     await load.more(20)
   })

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { FromWorker, ToWorker, WorkerStart } from '../../../src/hsm/agent/worker.ts'
+import type { FromWorker, ToWorker, WorkerStart } from '../../../src/hsm/agent/worker-messages.ts'
 import { Workers } from '../../../src/hsm/agent/workers.ts'
 
 /** A worker that is told things and answers when the test says so. */
