@@ -1,18 +1,15 @@
 // A token that fails in every way of fault-class.ts, under a steady load of an unmodified SDK at its default retries: no call fails, and
 // whatever was encrypted opens to what it was.
 import { rm } from 'node:fs/promises'
-import { CreateKeyCommand, DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { ckr } from '../../src/hsm/agent/ckr.ts'
 import { encodeContext } from '../../src/keys/context.ts'
 import type { MaterialPlan } from '../../src/hsm/hsm.ts'
-import { region } from '../support/aws.ts'
 import { chaosToken, type ChaosToken, type Faults } from '../support/chaos.ts'
 import { startTrent, type Trent } from '../support/gateway.ts'
 import { newFolder, writeTokenFiles } from '../support/installation.ts'
+import { steadyLoad } from '../support/load.ts'
 import { agentOf, agentsOf, byAge, newPlan, openToken, poke, residentPlan, until, type TestToken } from '../support/token.ts'
-
-const lanes = 16
 
 let directory: string
 let chaos: ChaosToken
@@ -27,63 +24,12 @@ afterEach(() => { chaos.clear() })
 
 describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
   let trent: Trent
-  let client: KMSClient
-  let keyId: string
 
   beforeAll(async () => {
     // A journal that takes the whole load, should the database be slow: it is not what is tried here.
     trent = await startTrent({ hsm: { tokens: [{ ...chaos.token, standby: true }] }, audit: { segmentBytes: 16_777_216, segments: 4 } })
-    client = new KMSClient({ endpoint: trent.url, region, credentials: inject('installation').admin })
-    keyId = (await client.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId ?? ''
   })
-  afterAll(async () => {
-    client.destroy()
-    await trent.remove()
-  })
-
-  interface Load {
-    readonly failures: Set<string>
-    /** When each call was answered, performance.now(). */
-    readonly answers: number[]
-    roundTrips: number
-    wrong: number
-    stop(): Promise<void>
-  }
-
-  async function roundTrip(number: number, load: Load): Promise<void> {
-    const context = { number: String(number) }
-    const plaintext = Buffer.from(`message ${number}`)
-    const answered = <T>(answer: T): T => {
-      load.answers.push(performance.now())
-      return answer
-    }
-    const encrypted = answered(await client.send(new EncryptCommand({ KeyId: keyId, Plaintext: plaintext, EncryptionContext: context })))
-    const dataKey = answered(await client.send(new GenerateDataKeyCommand({ KeyId: keyId, KeySpec: 'AES_256', EncryptionContext: context })))
-    for (const [blob, expected] of [[encrypted.CiphertextBlob, plaintext], [dataKey.CiphertextBlob, dataKey.Plaintext]] as const) {
-      const { Plaintext: opened } = answered(await client.send(new DecryptCommand({ CiphertextBlob: blob, EncryptionContext: context })))
-      if (expected === undefined || !Buffer.from(opened ?? []).equals(expected)) load.wrong++
-    }
-    load.roundTrips++
-  }
-
-  function steadyLoad(): Load {
-    let running = true
-    let number = 0
-    const lane = async (): Promise<void> => {
-      while (running) {
-        await roundTrip(number++, load).catch((thrown: unknown) => { load.failures.add(String(thrown)) })
-      }
-    }
-    const load: Load = {
-      failures: new Set(), answers: [], roundTrips: 0, wrong: 0,
-      stop: async () => {
-        running = false
-        await all
-      },
-    }
-    const all = Promise.all(Array.from({ length: lanes }, lane))
-    return load
-  }
+  afterAll(async () => { await trent.remove() })
 
   const pause = (milliseconds: number): Promise<void> => new Promise(resolve => setTimeout(resolve, milliseconds))
 
@@ -113,16 +59,16 @@ describe('a steady load of Encrypt, GenerateDataKey and Decrypt', () => {
 
   /** The load before, under and after faults. Resolves to the milliseconds from the faults' end to the next answer. */
   async function loadUnder(disturb: () => Promise<void>): Promise<{ firstSuccess: number }> {
-    const load = steadyLoad()
+    const load = await steadyLoad(trent.url)
     const scrapes = scraping()
     const begun = (async () => {
-      await until(() => load.roundTrips > 2 * lanes, 'round trips before the fault', 30_000)
+      await until(() => load.roundTrips > 2 * load.lanes, 'round trips before the fault', 30_000)
       await disturb()
       chaos.clear()
       const cleared = performance.now()
       const { roundTrips } = load
       // One of each lane was under way at most: the next ones are whole.
-      await until(() => load.roundTrips > roundTrips + 2 * lanes || load.failures.size > 0, 'round trips after the fault', 30_000)
+      await until(() => load.roundTrips > roundTrips + 2 * load.lanes || load.failures.size > 0, 'round trips after the fault', 30_000)
       return cleared
     })()
     const cleared = await begun.finally(() => Promise.all([load.stop(), scrapes.stop()]))

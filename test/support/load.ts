@@ -5,6 +5,8 @@ import { inject } from 'vitest'
 import { region } from './aws.ts'
 
 export interface Load {
+  /** Round trips under way at any time. */
+  readonly lanes: number
   /** Texts of all calls that failed in the end. */
   readonly failures: ReadonlySet<string>
   /** When each call was answered, performance.now(). */
@@ -25,7 +27,7 @@ export async function steadyLoad(url: string): Promise<Load> {
   const KeyId = KeyMetadata?.KeyId
   const failures = new Set<string>()
   const answers: number[] = []
-  const load = { failures, answers, roundTrips: 0, wrong: 0, slowest: 0 }
+  const load = { lanes, failures, answers, roundTrips: 0, wrong: 0, slowest: 0 }
   let running = true
   let number = 0
 
