@@ -134,7 +134,7 @@ export const settings = {
     tokens: { item: tokenSettings, most: 16, description: 'The tokens of the domain, first choice first' } as List<typeof tokenSettings>,
   },
   keys: {
-    residency: choice(['wrapped', 'resident'], 'wrapped', 'Where key material lives: wrapped in Postgres, or on the token'),
+    residency: choice(['wrapped', 'resident'], 'wrapped', 'Where key material lives: wrapped in Postgres, or on the token; what a single token makes and cannot wrap lives on it in any case'),
     cipherMode: choice(['direct', 'derived'], 'direct', 'How new symmetric keys encrypt: in the HSM with counted invocations, or by message keys derived in the HSM'),
     verifySignatures: flag(false, 'Whether each new signature is verified with the public key before it is answered: shows a fault of the token or its library'),
     quota: integer(100_000, 1, 100_000_000, 'keys', 'Keys an account may have, in any state'),

@@ -73,7 +73,7 @@ export async function openGateway({ config, log, version, tokens, step, limits }
   const server = createApp({
     region: config.region,
     settings: {
-      residency: config.keys.residency, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
+      residency: config.keys.residency, tokens: config.hsm.tokens.length, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
       get makes() { return hsm.makes },
     },
     pool, cache, hsm: countedHsm(hsm, invocations), pairs: new KeyPairs(), effects, journal, transactions,

@@ -7,7 +7,7 @@ import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
 import { Calls, type AgentAddress, type ClientOptions, type Losses } from './calls.ts'
 import type { PublicKey } from '../keys/public-key.ts'
-import { rsaEncryptionAlgorithms, signingAlgorithms, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../keys/spec.ts'
+import { rsaEncryptionAlgorithms, signingNumbers, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../keys/spec.ts'
 import { decodeMade } from './made.ts'
 import { HsmUnavailable, MaterialRefused, PlaintextTooLong, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
 import { PublicKeys } from './public-keys.ts'
@@ -77,8 +77,8 @@ export class HsmClient implements Hsm {
     return payloadOf(answer)
   }
 
-  async sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer, lost?: Losses): Promise<Buffer> {
-    return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingAlgorithms[algorithm].number]), digest], lost))
+  async sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingNumbers[algorithm]]), signed], lost))
   }
 
   async deriveSecret(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<Buffer> {

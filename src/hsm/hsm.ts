@@ -23,8 +23,11 @@ export interface Hsm {
   decryptRsa(material: SealedMaterial, algorithm: RsaEncryptionAlgorithm, ciphertext: Buffer): Promise<Buffer>
   /** Decrypts and encrypts in the agent: the plaintext never reaches the gateway. @throws InvalidCiphertextException; PlaintextTooLong for an RSA destination */
   reencrypt(source: ReencryptSide, destination: ReencryptSide, blob: Buffer): Promise<Buffer>
-  /** Signs a digest of the algorithm's length: PKCS #1 and PSS as long as the modulus, ECDSA in DER. */
-  sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer): Promise<Buffer>
+  /**
+   * Signs a digest of the algorithm's length or, where it has none, a message of 1 to 4,096 bytes. PKCS #1 and PSS as long as the modulus,
+   * ECDSA in DER, Ed25519 64 bytes.
+   */
+  sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer): Promise<Buffer>
   /** ECDH with a public key that pointOf takes for the key's curve: the x coordinate, as long as the curve's. */
   deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer>
   /** The public key, once the HSM has found the row authentic that holds its digest. @throws MaterialRefused when it is another's */

@@ -112,8 +112,8 @@ export class HsmPool implements Hsm {
     return this.#run((client, lost) => client.decryptRsa(material, algorithm, ciphertext, lost))
   }
 
-  sign(material: SealedMaterial, algorithm: SigningAlgorithm, digest: Buffer): Promise<Buffer> {
-    return this.#run((client, lost) => client.sign(material, algorithm, digest, lost))
+  sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.sign(material, algorithm, signed, lost))
   }
 
   deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer> {

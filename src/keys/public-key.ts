@@ -1,6 +1,6 @@
 // Public keys as SubjectPublicKeyInfo in DER (RFC 5280, RFC 5480), and what is told from them.
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { curves, type CurveName } from './curve.ts'
+import { curves, ed25519, type CurveName } from './curve.ts'
 import { der, tags } from './der.ts'
 
 export interface PublicKey {
@@ -14,6 +14,9 @@ const ecPublicKeyOid = Buffer.from('06072a8648ce3d0201', 'hex')
 export function ecSpki(name: CurveName, point: Uint8Array): Buffer {
   return der(tags.sequence, der(tags.sequence, ecPublicKeyOid, curves[name].oid), der(tags.bitString, Buffer.alloc(1), point))
 }
+
+/** From the 32 bytes of RFC 8032. */
+export const edwardsSpki = (point: Uint8Array): Buffer => der(tags.sequence, der(tags.sequence, ed25519.oid), der(tags.bitString, Buffer.alloc(1), point))
 
 /** From big-endian modulus and exponent. */
 export function rsaSpki(modulus: Buffer, exponent: Buffer): Buffer {

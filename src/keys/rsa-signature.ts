@@ -39,10 +39,12 @@ export function verifyPss(key: KeyObject, hash: SignatureHash, digest: Buffer, s
   return createHash(hash).update(Buffer.alloc(8)).update(digest).update(salt).digest().equals(proof)
 }
 
+/** Of keys whose modulus has a whole number of bytes, as those of KMS have. */
+export const modulusBytes = (key: KeyObject): number => (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8
+
 /** The encoded message, as long as the modulus, or undefined for what is no number below it of its length. */
 function opened(key: KeyObject, signature: Buffer): Buffer | undefined {
-  const bytes = (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8
-  if (signature.length !== bytes) return undefined
+  if (signature.length !== modulusBytes(key)) return undefined
   try {
     return publicDecrypt({ key, padding: constants.RSA_NO_PADDING }, signature)
   } catch {

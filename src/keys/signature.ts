@@ -1,9 +1,10 @@
-// Verification with a public key: of a message, which node:crypto hashes, and of a digest, which it would hash once more.
+// Verification with a public key: of a message, which node:crypto hashes, and of what the HSM signs, which is most often a digest that
+// node:crypto would hash once more.
 import { constants, verify } from 'node:crypto'
 import { verifyEcdsa } from './ecdsa.ts'
 import { pointOf, type PublicKey } from './public-key.ts'
 import { verifyPkcs1, verifyPss } from './rsa-signature.ts'
-import { keySpecs, signingAlgorithms, type KeySpecName, type SigningAlgorithm } from './spec.ts'
+import { digestSigning, keySpecs, signsDigests, type DigestSigning, type KeySpecName, type SigningAlgorithm } from './spec.ts'
 
 const paddings = {
   pkcs1: { padding: constants.RSA_PKCS1_PADDING },
@@ -12,13 +13,17 @@ const paddings = {
 } as const
 
 export function verifyMessage({ key }: PublicKey, algorithm: SigningAlgorithm, message: Buffer, signature: Buffer): boolean {
-  const { scheme, hash } = signingAlgorithms[algorithm]
+  if (!signsDigests(algorithm)) return verify(null, message, key, signature)
+  const { scheme, hash } = digestSigning[algorithm]
   return verify(hash, message, { key, ...paddings[scheme] }, signature)
 }
 
-/** `digest` has the length that the algorithm demands. */
-export function verifyDigest(spec: KeySpecName, { spki, key }: PublicKey, algorithm: SigningAlgorithm, digest: Buffer, signature: Buffer): boolean {
-  const { scheme, hash } = signingAlgorithms[algorithm]
+/** `signed`: a digest of the length that the algorithm demands or, where it has none, the message. */
+export const verifySigned = (spec: KeySpecName, publicKey: PublicKey, algorithm: SigningAlgorithm, signed: Buffer, signature: Buffer): boolean =>
+  signsDigests(algorithm) ? verifyDigest(spec, publicKey, algorithm, signed, signature) : verifyMessage(publicKey, algorithm, signed, signature)
+
+function verifyDigest(spec: KeySpecName, { spki, key }: PublicKey, algorithm: DigestSigning, digest: Buffer, signature: Buffer): boolean {
+  const { scheme, hash } = digestSigning[algorithm]
   if (scheme === 'pkcs1') return verifyPkcs1(key, hash, digest, signature)
   if (scheme === 'pss') return verifyPss(key, hash, digest, signature)
   const { built } = keySpecs[spec]

@@ -18,6 +18,7 @@ export type Making =
   | { readonly kind: 'hmac'; readonly secretBytes: number }
   | { readonly kind: 'rsa'; readonly modulusBytes: number }
   | { readonly kind: 'ec'; readonly curve: CurveName }
+  | { readonly kind: 'edwards' }
 
 export interface KeySpec {
   /** Usages AWS allows for the spec, and under each the algorithms in the order AWS lists them. */
@@ -47,7 +48,7 @@ export const keySpecs: Readonly<Record<KeySpecName, KeySpec>> = {
   ECC_NIST_P384: nistCurve('P-384', '384'),
   ECC_NIST_P521: nistCurve('P-521', '512'),
   ECC_SECG_P256K1: { usages: { SIGN_VERIFY: ['ECDSA_SHA_256'] }, built: { kind: 'ec', curve: 'secp256k1' } },
-  ECC_NIST_EDWARDS25519: { usages: { SIGN_VERIFY: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] } },
+  ECC_NIST_EDWARDS25519: { usages: { SIGN_VERIFY: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] }, built: { kind: 'edwards' } },
   HMAC_224: hmac(224),
   HMAC_256: hmac(256),
   HMAC_384: hmac(384),
@@ -61,11 +62,10 @@ export const keySpecs: Readonly<Record<KeySpecName, KeySpec>> = {
   SM2: { usages: { ENCRYPT_DECRYPT: ['SM2PKE'], SIGN_VERIFY: ['SM2DSA'], KEY_AGREEMENT: ['ECDH'] } },
 }
 
-/**
- * What is signed and how. The numbers stand in frames and are final; of those left out AWS has algorithms that no token here makes yet.
- * PSS: MGF1 with the same hash, a salt as long as the digest.
- */
-export const signingAlgorithms = {
+/** Of those that are in neither table AWS has algorithms that no token here makes. The numbers of both stand in frames and are final. */
+
+/** The HSM signs a digest. PSS: MGF1 with the same hash, a salt as long as the digest. */
+export const digestSigning = {
   RSASSA_PKCS1_V1_5_SHA_256: { number: 1, scheme: 'pkcs1', hash: 'sha256', digestBytes: 32 },
   RSASSA_PKCS1_V1_5_SHA_384: { number: 2, scheme: 'pkcs1', hash: 'sha384', digestBytes: 48 },
   RSASSA_PKCS1_V1_5_SHA_512: { number: 3, scheme: 'pkcs1', hash: 'sha512', digestBytes: 64 },
@@ -76,8 +76,22 @@ export const signingAlgorithms = {
   ECDSA_SHA_384: { number: 8, scheme: 'ecdsa', hash: 'sha384', digestBytes: 48 },
   ECDSA_SHA_512: { number: 9, scheme: 'ecdsa', hash: 'sha512', digestBytes: 64 },
 } as const
-export type SigningAlgorithm = keyof typeof signingAlgorithms
-export const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.hasOwn(signingAlgorithms, name)
+export type DigestSigning = keyof typeof digestSigning
+export const signsDigests = (name: string): name is DigestSigning => Object.hasOwn(digestSigning, name)
+
+/** The HSM signs the message itself. */
+export const messageSigning = {
+  ED25519_SHA_512: { number: 10, scheme: 'eddsa' },
+} as const
+export type MessageSigning = keyof typeof messageSigning
+export const signsMessages = (name: string): name is MessageSigning => Object.hasOwn(messageSigning, name)
+
+/** Bytes of a message, in AWS's API and so in the HSM. */
+export const messageLimitBytes = 4_096
+
+export type SigningAlgorithm = DigestSigning | MessageSigning
+export const signingNumbers = Object.fromEntries(
+  Object.entries({ ...digestSigning, ...messageSigning }).map(([name, { number }]) => [name, number])) as Readonly<Record<SigningAlgorithm, number>>
 
 /** The numbers stand in frames and are final. */
 export const rsaEncryptionAlgorithms = {

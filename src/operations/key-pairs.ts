@@ -51,10 +51,10 @@ export class KeyPairs {
 }
 
 function makerOf(spec: string): (() => Promise<DataKeyPair>) | undefined {
-  if (spec === 'ECC_NIST_EDWARDS25519') return () => made(done => { generateKeyPair('ed25519', encodings, done) })
   const built = isKeySpec(spec) ? keySpecs[spec].built : undefined
   if (built?.kind === 'rsa') return () => made(done => { generateKeyPair('rsa', { modulusLength: 8 * built.modulusBytes, publicExponent: 65_537, ...encodings }, done) })
   if (built?.kind === 'ec') return () => made(done => { generateKeyPair('ec', { namedCurve: curves[built.curve].openssl, ...encodings }, done) })
+  if (built?.kind === 'edwards') return () => made(done => { generateKeyPair('ed25519', encodings, done) })
   return undefined
 }
 

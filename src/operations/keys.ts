@@ -16,7 +16,7 @@ import { putTags } from '../store/tags.ts'
 import { checkDescription } from './description.ts'
 import { customKeyStoreId, description, grantTokens, keyId, limit, listedKeySpecs, listedKeyUsages, marker, policy } from './members.ts'
 import { keyMetadata } from './metadata.ts'
-import { refuseUnmakeable } from './makeable-key.ts'
+import { residencyOf } from './makeable-key.ts'
 import { from, operation } from './operation.ts'
 import { cutPage, readPage } from './paging.ts'
 import { refuseUnbuilt, specOf, usageOf } from './new-key.ts'
@@ -55,7 +55,7 @@ export const CreateKey = operation({
     refuseUnbuilt(input)
   },
   async handle({ input, caller, locale, tx, plan, notes, settings }) {
-    refuseUnmakeable(settings, specOf(input), usageOf(input))
+    const residency = residencyOf(settings, specOf(input), usageOf(input))
     const id = newKeyId()
     const arn = keyArn(locale.region, locale.accountId, id)
     const document = input.Policy ?? defaultKeyPolicy(locale.accountId)
@@ -75,7 +75,7 @@ export const CreateKey = operation({
     const materialId = randomBytes(32)
     await plan({
       accountId: key.accountId, region: key.region, keyId: id, materialId, backing: 1, origin: key.origin, spec, usage,
-      cipherMode: spec === 'SYMMETRIC_DEFAULT' ? settings.cipherMode : 'none', residency: settings.residency, ckaId: newCkaId(settings.residency),
+      cipherMode: spec === 'SYMMETRIC_DEFAULT' ? settings.cipherMode : 'none', residency, ckaId: newCkaId(residency),
     })
     // What the key will be once its material is confirmed: the answer leaves only then.
     const made: Key = { ...key, state: 'Enabled', currentMaterialId: namesMaterial(spec) ? materialId : null }

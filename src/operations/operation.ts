@@ -66,7 +66,10 @@ interface Given<Input, Keys extends string> {
 
 /** Settings that operations depend on. */
 export interface Settings {
+  /** Of a new key, where the token can have it so. */
   readonly residency: 'wrapped' | 'resident'
+  /** How many tokens hold the domain. */
+  readonly tokens: number
   readonly cipherMode: MaterialMode
   /** Whether each new signature is verified before it is answered. */
   readonly verifySignatures: boolean

@@ -1,9 +1,9 @@
-// Sign, Verify, GetPublicKey. The HSM signs digests; verification needs the public key alone and runs here, with a key whose row the
+// Sign, Verify, GetPublicKey. The HSM signs digests, and messages where the algorithm knows no digest; verification needs the public key alone and runs here, with a key whose row the
 // HSM has found authentic.
 import { createHash } from 'node:crypto'
 import { KmsError } from '../errors.ts'
-import { verifyDigest, verifyMessage } from '../keys/signature.ts'
-import { isSigningAlgorithm, signingAlgorithms, type SigningAlgorithm } from '../keys/spec.ts'
+import { verifyMessage, verifySigned } from '../keys/signature.ts'
+import { digestSigning, signsDigests, signsMessages, type SigningAlgorithm } from '../keys/spec.ts'
 import { usable } from '../keys/state.ts'
 import { blob, enumeration, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
@@ -28,18 +28,25 @@ interface Signed {
   readonly SigningAlgorithm: string
 }
 
-/** The algorithm of a key that admit() has let pass. @throws UnsupportedOperationException for what no spec of this version has */
+/** The algorithm of a key that admit() has let pass. @throws UnsupportedOperationException for what this version has not */
 function algorithmOf({ SigningAlgorithm }: Signed): SigningAlgorithm {
-  if (!isSigningAlgorithm(SigningAlgorithm)) throw new KmsError('UnsupportedOperationException')
-  return SigningAlgorithm
+  if (signsDigests(SigningAlgorithm) || signsMessages(SigningAlgorithm)) return SigningAlgorithm
+  throw new KmsError('UnsupportedOperationException', `SigningAlgorithm ${SigningAlgorithm} is not supported by the HSM of this deployment.`)
 }
 
-/** What is signed. @throws ValidationException with AWS's text for a digest of another length: before any signature is made or looked at */
-function digestOf(input: Signed): Buffer {
+/**
+ * What the HSM signs: a digest, or the message where the algorithm has none.
+ * @throws ValidationException with AWS's text for a digest of another length: before any signature is made or looked at
+ */
+function signedOf(input: Signed): Buffer {
   const algorithm = algorithmOf(input)
-  const { hash, digestBytes } = signingAlgorithms[algorithm]
-  if (input.MessageType === 'EXTERNAL_MU') throw new KmsError('ValidationException', `MessageType EXTERNAL_MU is incompatible with algorithm ${algorithm}.`)
-  if (input.MessageType !== 'DIGEST') return createHash(hash).update(input.Message).digest()
+  const { MessageType = 'RAW' } = input
+  if (MessageType === 'EXTERNAL_MU' || (MessageType === 'DIGEST' && !signsDigests(algorithm))) {
+    throw new KmsError('ValidationException', `MessageType ${MessageType} is incompatible with algorithm ${algorithm}.`)
+  }
+  if (!signsDigests(algorithm)) return input.Message
+  const { hash, digestBytes } = digestSigning[algorithm]
+  if (MessageType === 'RAW') return createHash(hash).update(input.Message).digest()
   if (input.Message.length !== digestBytes) throw new KmsError('ValidationException', `Digest is invalid length for algorithm ${algorithm}.`)
   return input.Message
 }
@@ -57,9 +64,9 @@ export const Sign = operation({
   async handle({ input, keys, hsm, settings }) {
     const { key } = keys.key
     const algorithm = algorithmOf(input)
-    const digest = digestOf(input)
-    const signature = await hsm.sign(currentOf(keys.key), algorithm, digest)
-    if (settings.verifySignatures && !verifyDigest(key.spec, await publicKeyOf(hsm, keys.key), algorithm, digest, signature)) {
+    const signed = signedOf(input)
+    const signature = await hsm.sign(currentOf(keys.key), algorithm, signed)
+    if (settings.verifySignatures && !verifySigned(key.spec, await publicKeyOf(hsm, keys.key), algorithm, signed, signature)) {
       throw new Error(`the HSM made a signature that does not verify (${algorithm}, ${key.arn})`)
     }
     return { KeyId: key.arn, Signature: signature, SigningAlgorithm: input.SigningAlgorithm }
@@ -79,11 +86,11 @@ export const Verify = operation({
   async handle({ input, keys, hsm }) {
     const { key } = keys.key
     const algorithm = algorithmOf(input)
-    const digest = digestOf(input)
+    const signed = signedOf(input)
     const publicKey = await publicKeyOf(hsm, keys.key)
     const genuine = input.MessageType === 'RAW'
       ? verifyMessage(publicKey, algorithm, input.Message, input.Signature)
-      : verifyDigest(key.spec, publicKey, algorithm, digest, input.Signature)
+      : verifySigned(key.spec, publicKey, algorithm, signed, input.Signature)
     if (!genuine) throw new KmsError('KMSInvalidSignatureException')
     return { KeyId: key.arn, SignatureValid: true, SigningAlgorithm: input.SigningAlgorithm }
   },

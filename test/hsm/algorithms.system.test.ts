@@ -2,7 +2,7 @@
 import { createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MaterialRefused } from '../../src/hsm/hsm.ts'
-import { agreementContract, decryptionContract, macContract, signatureContract } from '../support/algorithms.ts'
+import { agreementContract, decryptionContract, edwardsContract, macContract, signatureContract } from '../support/algorithms.ts'
 import { decodeMaterial, encodeMaterial } from '../../src/keys/material.ts'
 import type { KeySpecName, SigningAlgorithm } from '../../src/keys/spec.ts'
 import { newPlan, openToken, poke, residentPlan, type TestToken } from '../support/token.ts'
@@ -44,6 +44,8 @@ describe('MACs', () => {
 
 describe('signatures', () => {
   signatureContract(() => token.client, ['RSA_2048', 'RSA_3072', 'RSA_4096', 'ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1'])
+  // SoftHSM does not wrap such a key.
+  edwardsContract(() => token.client, ['resident'])
 
   const planOf = (spec: KeySpecName) => newPlan({ spec, usage: 'SIGN_VERIFY', cipherMode: 'none' })
 

@@ -7,11 +7,11 @@ import { der, derInteger, tags } from '../../src/keys/der.ts'
 import { derSignature } from '../../src/keys/ecdsa.ts'
 import { pointOf, readPublicKey, type PublicKey } from '../../src/keys/public-key.ts'
 import { digestInfo } from '../../src/keys/rsa-signature.ts'
-import { verifyDigest, verifyMessage } from '../../src/keys/signature.ts'
-import { signingAlgorithms, type KeySpecName, type SigningAlgorithm } from '../../src/keys/spec.ts'
+import { verifyMessage, verifySigned } from '../../src/keys/signature.ts'
+import { digestSigning, type DigestSigning, type KeySpecName } from '../../src/keys/spec.ts'
 
 const ecSpecs = [['ECC_NIST_P256', 'P-256', 'ECDSA_SHA_256'], ['ECC_NIST_P384', 'P-384', 'ECDSA_SHA_384'], ['ECC_NIST_P521', 'P-521', 'ECDSA_SHA_512'], ['ECC_SECG_P256K1', 'secp256k1', 'ECDSA_SHA_256']] as const
-const rsaAlgorithms = (Object.keys(signingAlgorithms) as SigningAlgorithm[]).filter(name => signingAlgorithms[name].scheme !== 'ecdsa')
+const rsaAlgorithms = (Object.keys(digestSigning) as DigestSigning[]).filter(name => digestSigning[name].scheme !== 'ecdsa')
 
 interface Pair { readonly publicKey: PublicKey; readonly privateKey: KeyObject }
 
@@ -23,10 +23,10 @@ function pairOf({ publicKey, privateKey }: { publicKey: KeyObject; privateKey: K
 const ecPair = (curve: CurveName): Pair => pairOf(generateKeyPairSync('ec', { namedCurve: curves[curve].openssl }))
 
 /** Both ways of verifying, which must agree. */
-function verified(spec: KeySpecName, publicKey: PublicKey, algorithm: SigningAlgorithm, message: Buffer, signature: Buffer): boolean {
+function verified(spec: KeySpecName, publicKey: PublicKey, algorithm: DigestSigning, message: Buffer, signature: Buffer): boolean {
   const byMessage = verifyMessage(publicKey, algorithm, message, signature)
-  const digest = createHash(signingAlgorithms[algorithm].hash).update(message).digest()
-  expect(verifyDigest(spec, publicKey, algorithm, digest, signature), signature.toString('hex')).toBe(byMessage)
+  const digest = createHash(digestSigning[algorithm].hash).update(message).digest()
+  expect(verifySigned(spec, publicKey, algorithm, digest, signature), signature.toString('hex')).toBe(byMessage)
   return byMessage
 }
 
@@ -36,7 +36,7 @@ const sequence = (...parts: Buffer[]): Buffer => der(tags.sequence, ...parts)
 
 describe.each(ecSpecs)('ECDSA with %s', (spec, curve, algorithm) => {
   const { publicKey, privateKey } = ecPair(curve)
-  const { hash } = signingAlgorithms[algorithm]
+  const { hash } = digestSigning[algorithm]
   const { bytes, n } = curves[curve]
   const rawOf = (message: Buffer): Buffer => sign(hash, message, { key: privateKey, dsaEncoding: 'ieee-p1363' })
 
@@ -105,10 +105,10 @@ describe.each(ecSpecs)('ECDSA with %s', (spec, curve, algorithm) => {
   it('takes the digests at the ends', () => {
     const point = pointOf(curve, publicKey.spki)
     expect(point).toHaveLength(1 + 2 * bytes)
-    for (const digest of [Buffer.alloc(signingAlgorithms[algorithm].digestBytes), Buffer.alloc(signingAlgorithms[algorithm].digestBytes, 0xff)]) {
+    for (const digest of [Buffer.alloc(digestSigning[algorithm].digestBytes), Buffer.alloc(digestSigning[algorithm].digestBytes, 0xff)]) {
       const { r, s } = signDigest(curve, privateKey, digest)
-      expect(verifyDigest(spec, publicKey, algorithm, digest, sequence(derInteger(bytesOf(r)), derInteger(bytesOf(s))))).toBe(true)
-      expect(verifyDigest(spec, publicKey, algorithm, digest, sequence(derInteger(bytesOf(r)), derInteger(bytesOf(s + 1n))))).toBe(false)
+      expect(verifySigned(spec, publicKey, algorithm, digest, sequence(derInteger(bytesOf(r)), derInteger(bytesOf(s))))).toBe(true)
+      expect(verifySigned(spec, publicKey, algorithm, digest, sequence(derInteger(bytesOf(r)), derInteger(bytesOf(s + 1n))))).toBe(false)
     }
   })
 })
@@ -126,11 +126,11 @@ function signDigest(curve: CurveName, privateKey: KeyObject, digest: Buffer): { 
 describe.each([2048, 3072] as const)('RSA of %i bits', bits => {
   const { publicKey, privateKey } = pairOf(generateKeyPairSync('rsa', { modulusLength: bits }))
   const spec = `RSA_${bits}` as const
-  const optionsOf = (algorithm: SigningAlgorithm, saltLength: number = constants.RSA_PSS_SALTLEN_DIGEST) => signingAlgorithms[algorithm].scheme === 'pss'
+  const optionsOf = (algorithm: DigestSigning, saltLength: number = constants.RSA_PSS_SALTLEN_DIGEST) => digestSigning[algorithm].scheme === 'pss'
     ? { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength } : { key: privateKey, padding: constants.RSA_PKCS1_PADDING }
 
   it.each(rsaAlgorithms)('%s: by message and by digest alike, for good signatures and for changed ones', algorithm => {
-    const { hash } = signingAlgorithms[algorithm]
+    const { hash } = digestSigning[algorithm]
     for (const length of [0, 1, 100, 4096]) {
       const message = Buffer.alloc(length, 'text')
       const signature = sign(hash, message, optionsOf(algorithm))
@@ -150,8 +150,8 @@ describe.each([2048, 3072] as const)('RSA of %i bits', bits => {
 
   it('PSS wants a salt as long as the digest', () => {
     const message = Buffer.from('message')
-    for (const algorithm of rsaAlgorithms.filter(one => signingAlgorithms[one].scheme === 'pss')) {
-      const { hash, digestBytes } = signingAlgorithms[algorithm]
+    for (const algorithm of rsaAlgorithms.filter(one => digestSigning[one].scheme === 'pss')) {
+      const { hash, digestBytes } = digestSigning[algorithm]
       for (const saltLength of [0, 20, digestBytes - 1, digestBytes + 1]) expect(verified(spec, publicKey, algorithm, message, sign(hash, message, optionsOf(algorithm, saltLength)))).toBe(false)
     }
   })

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GetPublicKeyCommand, SignCommand, VerifyCommand, type KMSClient, type SigningAlgorithmSpec } from '@aws-sdk/client-kms'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { keySpecs, signingAlgorithms, type KeySpecName, type SigningAlgorithm } from '../../src/keys/spec.ts'
+import { digestSigning, keySpecs, type DigestSigning, type KeySpecName } from '../../src/keys/spec.ts'
 import { kms } from '../support/aws.ts'
 import { newFolder } from '../support/installation.ts'
 import { expectRefusal, openScene, success, type Json, type Reply, type Scene, type TestKey } from '../support/scene.ts'
@@ -31,7 +31,7 @@ afterAll(async () => {
   await scene.close()
 })
 
-const algorithmsOf = (spec: Spec): SigningAlgorithm[] => (keySpecs[spec].usages.SIGN_VERIFY ?? []) as SigningAlgorithm[]
+const algorithmsOf = (spec: Spec): DigestSigning[] => (keySpecs[spec].usages.SIGN_VERIFY ?? []) as DigestSigning[]
 const sign = (spec: Spec, SigningAlgorithm: string, Message: Buffer | string, more: Json = {}): Promise<Reply> =>
   scene.call('Sign', { KeyId: keys[spec].id, SigningAlgorithm, Message: Message.toString('base64'), ...more })
 const signatureOf = (reply: Reply): Buffer => Buffer.from(String(success(reply).Signature), 'base64')
@@ -65,7 +65,7 @@ describe.each(specs)('a key of spec %s', spec => {
   it('signs messages and digests alike; node:crypto and Verify hold both for genuine', async () => {
     const publicKey = await publicKeyOf(spec)
     for (const algorithm of algorithmsOf(spec)) {
-      const { hash, scheme } = signingAlgorithms[algorithm]
+      const { hash, scheme } = digestSigning[algorithm]
       const padding = scheme === 'pss' ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : {}
       for (const message of [randomBytes(1), randomBytes(4096)]) {
         const digest = createHash(hash).update(message).digest()
@@ -87,7 +87,7 @@ describe.each(specs)('a key of spec %s', spec => {
     for (const algorithm of algorithmsOf(spec)) {
       const signature = signatureOf(await sign(spec, algorithm, message))
       const changed = [0, 1, Math.floor(signature.length / 2), signature.length - 1].map(at => Buffer.from(signature).fill((signature[at] ?? 0) ^ 1, at, at + 1))
-      const digest = createHash(signingAlgorithms[algorithm].hash).update(message).digest()
+      const digest = createHash(digestSigning[algorithm].hash).update(message).digest()
       for (const wrong of [...changed, signature.subarray(1), signature.subarray(0, -1), Buffer.concat([signature, Buffer.alloc(1)]), Buffer.alloc(1), Buffer.alloc(6144, 7), Buffer.alloc(signature.length)]) {
         expectRefusal(await verify(spec, algorithm, message, wrong), 'KMSInvalidSignatureException')
         expectRefusal(await verify(spec, algorithm, digest, wrong, { MessageType: 'DIGEST' }), 'KMSInvalidSignatureException')
@@ -99,7 +99,7 @@ describe.each(specs)('a key of spec %s', spec => {
 
   it('checks the length of a digest before all else', async () => {
     for (const algorithm of algorithmsOf(spec)) {
-      const { digestBytes } = signingAlgorithms[algorithm]
+      const { digestBytes } = digestSigning[algorithm]
       for (const length of [1, 20, digestBytes - 1, digestBytes + 1, 4096]) {
         const text = `Digest is invalid length for algorithm ${algorithm}.`
         expectRefusal(await sign(spec, algorithm, Buffer.alloc(length), { MessageType: 'DIGEST' }), 'ValidationException', text)
@@ -110,7 +110,7 @@ describe.each(specs)('a key of spec %s', spec => {
   })
 
   it('takes its own algorithms only', async () => {
-    for (const other of [...Object.keys(signingAlgorithms), 'SM2DSA', 'ML_DSA_SHAKE_256', 'ED25519_SHA_512'].filter(name => !algorithmsOf(spec).includes(name as SigningAlgorithm))) {
+    for (const other of [...Object.keys(digestSigning), 'SM2DSA', 'ML_DSA_SHAKE_256', 'ED25519_SHA_512'].filter(name => !algorithmsOf(spec).includes(name as DigestSigning))) {
       const text = `Algorithm ${other} is incompatible with key spec ${spec}.`
       expectRefusal(await sign(spec, other, hello), 'InvalidKeyUsageException', text)
       expectRefusal(await verify(spec, other, Buffer.from('hello'), Buffer.alloc(1)), 'InvalidKeyUsageException', text)
@@ -143,7 +143,7 @@ describe('other tools', () => {
     'a JSON Web Token signed by %s verifies as RFC 7515 has it', async (alg, spec, algorithm) => {
       const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
       const signed = `${part({ alg, typ: 'JWT' })}.${part({ sub: 'alice', iat: 1_700_000_000 })}`
-      const { hash, scheme } = signingAlgorithms[algorithm]
+      const { hash, scheme } = digestSigning[algorithm]
       const given = signatureOf(await sign(spec, algorithm, Buffer.from(signed)))
       // A JWS holds r and s, not DER: what clients of AWS do with each ECDSA signature.
       const signature = scheme === 'ecdsa' ? joseOf(given, spec === 'ECC_NIST_P521' ? 66 : 32) : given
@@ -158,6 +158,62 @@ function joseOf(der: Buffer, bytes: number): Buffer {
   const r = der.subarray(start + 2, start + 2 + (der[start + 1] ?? 0))
   const s = der.subarray(start + 4 + r.length)
   return Buffer.concat([r, s].map(part => Buffer.concat([Buffer.alloc(Math.max(0, bytes - part.length)), part.subarray(Math.max(0, part.length - bytes))])))
+}
+
+describe('ECC_NIST_EDWARDS25519', () => {
+  let key: TestKey
+  beforeAll(async () => { key = await scene.newKey({ KeySpec: 'ECC_NIST_EDWARDS25519', KeyUsage: 'SIGN_VERIFY' }) })
+  const input = (message: Buffer, more: Json = {}): Json => ({ KeyId: key.id, SigningAlgorithm: 'ED25519_SHA_512', Message: message.toString('base64'), ...more })
+  const signed = async (message: Buffer): Promise<Buffer> => signatureOf(await scene.call('Sign', input(message)))
+  const verified = (message: Buffer, signature: Buffer): Promise<Reply> => scene.call('Verify', input(message, { Signature: signature.toString('base64') }))
+
+  it('is on the token, since SoftHSM wraps no such key, and told as AWS tells it', async () => {
+    const { KeyMetadata } = success(await scene.call('DescribeKey', { KeyId: key.id })) as { KeyMetadata: Json }
+    expect(KeyMetadata).toMatchObject({ KeySpec: 'ECC_NIST_EDWARDS25519', KeyUsage: 'SIGN_VERIFY', SigningAlgorithms: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] })
+    const { rows } = await scene.pool.query<{ residency: string }>({ name: 'test-residency', text: 'SELECT residency FROM materials WHERE key_id = $1', values: [key.id] })
+    expect(rows).toEqual([{ residency: 'resident' }])
+  })
+
+  it('signs messages; node:crypto, OpenSSL and Verify hold the signature for genuine, and no other', async () => {
+    const publicKey = createPublicKey({ key: Buffer.from(String(success(await scene.call('GetPublicKey', { KeyId: key.id })).PublicKey), 'base64'), format: 'der', type: 'spki' })
+    expect(publicKey.asymmetricKeyType).toBe('ed25519')
+    for (const message of [randomBytes(1), randomBytes(4096)]) {
+      const signature = await signed(message)
+      expect(verifyMessage(null, message, publicKey, signature)).toBe(true)
+      expect(success(await verified(message, signature))).toEqual({ KeyId: key.arn, SignatureValid: true, SigningAlgorithm: 'ED25519_SHA_512' })
+      const changed = [0, 31, 32, 63].map(at => Buffer.from(signature).fill((signature[at] ?? 0) ^ 1, at, at + 1))
+      // s + L: the same signature, and one that a verifier must not take (RFC 8032, 5.1.7).
+      for (const wrong of [...changed, plusOrder(signature), signature.subarray(1), Buffer.concat([signature, Buffer.alloc(1)]), Buffer.alloc(1), Buffer.alloc(64), Buffer.alloc(6144)]) {
+        expectRefusal(await verified(message, wrong), 'KMSInvalidSignatureException')
+      }
+      expectRefusal(await verified(Buffer.from('another'), signature), 'KMSInvalidSignatureException')
+    }
+    const folder = await newFolder('openssl')
+    const files = { key: join(folder, 'key.pem'), message: join(folder, 'message'), signature: join(folder, 'signature') }
+    await writeFile(files.message, 'message')
+    await writeFile(files.key, publicKey.export({ type: 'spki', format: 'pem' }))
+    await writeFile(files.signature, await signed(Buffer.from('message')))
+    expect(execFileSync('openssl', ['pkeyutl', '-verify', '-rawin', '-pubin', '-inkey', files.key, '-sigfile', files.signature, '-in', files.message]).toString()).toBe('Signature Verified Successfully\n')
+  })
+
+  it('takes no digest, and no Ed25519ph, which SoftHSM would sign as if it were pure', async () => {
+    const signature = { Signature: Buffer.alloc(64).toString('base64') }
+    for (const [operation, more] of [['Sign', {}], ['Verify', signature]] as const) {
+      for (const MessageType of ['DIGEST', 'EXTERNAL_MU']) {
+        expectRefusal(await scene.call(operation, input(Buffer.alloc(64), { MessageType, ...more })), 'ValidationException', `MessageType ${MessageType} is incompatible with algorithm ED25519_SHA_512.`)
+      }
+      expectRefusal(await scene.call(operation, input(Buffer.alloc(64), { MessageType: 'DIGEST', SigningAlgorithm: 'ED25519_PH_SHA_512', ...more })), 'UnsupportedOperationException',
+        'SigningAlgorithm ED25519_PH_SHA_512 is not supported by the HSM of this deployment.')
+    }
+    expectRefusal(await scene.call('Sign', input(Buffer.alloc(64), { SigningAlgorithm: 'ECDSA_SHA_256' })), 'InvalidKeyUsageException', 'Algorithm ECDSA_SHA_256 is incompatible with key spec ECC_NIST_EDWARDS25519.')
+  })
+})
+
+/** With the order of the base point added to s, which is written with its least byte first. */
+function plusOrder(signature: Buffer): Buffer {
+  const order = (1n << 252n) + 27742317777372353535851937790883648493n
+  const s = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString('hex')}`) + order
+  return Buffer.concat([signature.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, '0'), 'hex').reverse()])
 }
 
 describe('what is asked of a wrong key', () => {

@@ -8,8 +8,8 @@ import { curves, type CurveName } from '../../src/keys/curve.ts'
 import { encodeContext } from '../../src/keys/context.ts'
 import { readPublicKey } from '../../src/keys/public-key.ts'
 import { oaepLimit } from '../../src/keys/rsa-encryption.ts'
-import { verifyDigest, verifyMessage } from '../../src/keys/signature.ts'
-import { keySpecs, rsaEncryptionAlgorithms, signingAlgorithms, type KeySpecName, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../../src/keys/spec.ts'
+import { verifyMessage, verifySigned } from '../../src/keys/signature.ts'
+import { digestSigning, keySpecs, rsaEncryptionAlgorithms, type DigestSigning, type KeySpecName, type RsaEncryptionAlgorithm } from '../../src/keys/spec.ts'
 import { newPlan, residentPlan } from './token.ts'
 
 const messages = (): Buffer[] => [1, 63, 64, 65, 128, 4_096].map(length => randomBytes(length))
@@ -41,22 +41,40 @@ export function signatureContract(client: () => HsmClient, specs: readonly KeySp
     const publicKey = await client().publicKey(made, spki)
     expect(publicKey.key.equals(key)).toBe(true)
     for (const name of keySpecs[spec].usages.SIGN_VERIFY ?? []) {
-      const algorithm = name as SigningAlgorithm
-      const { hash, digestBytes, scheme } = signingAlgorithms[algorithm]
+      const algorithm = name as DigestSigning
+      const { hash, digestBytes, scheme } = digestSigning[algorithm]
       // ECDSA: often enough that r and s begin with zeroes and with a set bit.
       for (let tried = 0; tried < (scheme === 'ecdsa' ? 100 : 2); tried++) {
         const message = randomBytes(100)
         const digest = createHash(hash).update(message).digest()
         const signature = await client().sign(made, algorithm, Buffer.from(digest))
         expect(verifyMessage(publicKey, algorithm, message, signature)).toBe(true)
-        expect(verifyDigest(spec, publicKey, algorithm, digest, signature)).toBe(true)
+        expect(verifySigned(spec, publicKey, algorithm, digest, signature)).toBe(true)
         if (scheme === 'ecdsa') expect(verify(hash, message, key, signature)).toBe(true)
       }
       for (const digest of [Buffer.alloc(digestBytes), Buffer.alloc(digestBytes, 0xff)]) {
-        expect(verifyDigest(spec, publicKey, algorithm, digest, await client().sign(made, algorithm, Buffer.from(digest)))).toBe(true)
+        expect(verifySigned(spec, publicKey, algorithm, digest, await client().sign(made, algorithm, Buffer.from(digest)))).toBe(true)
       }
     }
   }, 60_000)
+}
+
+/** Ed25519, over messages. Deterministic, so that a token which hashes in another way shows. */
+export function edwardsContract(client: () => HsmClient, residencies: readonly ('wrapped' | 'resident')[]): void {
+  it.each(residencies)('ECC_NIST_EDWARDS25519 signs, %s', async residency => {
+    const changes = { spec: 'ECC_NIST_EDWARDS25519', usage: 'SIGN_VERIFY', cipherMode: 'none' } as const
+    const made = await client().create(residency === 'wrapped' ? newPlan(changes) : residentPlan(changes), false)
+    const { key } = await client().publicKey(made, made.spki ?? Buffer.alloc(0))
+    expect(key.asymmetricKeyType).toBe('ed25519')
+    for (const message of messages()) {
+      const signature = await client().sign(made, 'ED25519_SHA_512', Buffer.from(message))
+      expect(signature).toHaveLength(64)
+      expect(verify(null, message, key, signature)).toBe(true)
+      expect(await client().sign(made, 'ED25519_SHA_512', Buffer.from(message))).toEqual(signature)
+    }
+    for (const length of [0, 4_097]) await expect(client().sign(made, 'ED25519_SHA_512', Buffer.alloc(length))).rejects.toThrow('died twice')
+    await expect(client().sign(made, 'ECDSA_SHA_256', Buffer.alloc(32))).rejects.toThrow(MaterialRefused)
+  })
 }
 
 /** RSA-OAEP: the HSM opens what node:crypto encrypted, and refuses all else with one error. */

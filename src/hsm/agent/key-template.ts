@@ -1,10 +1,11 @@
 // From an authenticated material row to the attributes of its key on the token: the only place that decides what a key may do.
 import pkcs11 from 'pkcs11js'
 import type { Mechanism } from 'pkcs11js'
-import { curves } from '../../keys/curve.ts'
+import { curves, ed25519 } from '../../keys/curve.ts'
 import type { Material } from '../../keys/material.ts'
 import { isMacAlgorithm, keySpecs, macAlgorithms, type KeyUsage, type Making } from '../../keys/spec.ts'
 import type { Verb } from './frames.ts'
+import { newer, newerKeyTypes } from './newer.ts'
 import type { Profile } from './profile.ts'
 import { hmacs, mechanismList, mechanisms, type Attributes, type HmacHash } from './template.ts'
 
@@ -26,7 +27,7 @@ export interface SecretKind extends AnyKind {
 
 export interface PairKind extends AnyKind {
   readonly form: 'pair'
-  readonly making: Extract<Making, { kind: 'rsa' | 'ec' }>
+  readonly making: Extract<Making, { kind: 'rsa' | 'ec' | 'edwards' }>
   /** Nothing is done with the public half in the token, but some try a new pair, and then it must be able to. */
   readonly publicUses: Attributes
 }
@@ -62,6 +63,7 @@ const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Rec
       verbs: new Set<Verb>(['decrypt', 'reencrypt', 'authenticate']),
     },
   },
+  edwards: { SIGN_VERIFY: signs(newer.EDDSA) },
   ec: {
     SIGN_VERIFY: signs(pkcs11.CKM_ECDSA),
     KEY_AGREEMENT: {
@@ -69,6 +71,12 @@ const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Rec
       verbs: new Set<Verb>(['derive', 'authenticate']),
     },
   },
+}
+
+const pairTypes: Readonly<Record<PairKind['making']['kind'], Pick<PairKind, 'keyType' | 'generate'>>> = {
+  rsa: { keyType: pkcs11.CKK_RSA, generate: mechanisms.rsaKeyPairGen },
+  ec: { keyType: pkcs11.CKK_EC, generate: mechanisms.ecKeyPairGen },
+  edwards: { keyType: newerKeyTypes.EC_EDWARDS, generate: mechanisms.edwardsKeyPairGen },
 }
 
 const kinds: ReadonlyMap<string, KeyKind> = new Map<string, KeyKind>([
@@ -93,8 +101,7 @@ function kindOf(built: Making, usage: KeyUsage, [algorithm = '']: readonly strin
   }
   const use = pairUses[built.kind][usage]
   if (use === undefined) return undefined
-  const [keyType, generate] = built.kind === 'rsa' ? [pkcs11.CKK_RSA, mechanisms.rsaKeyPairGen] : [pkcs11.CKK_EC, mechanisms.ecKeyPairGen]
-  return { form: 'pair', making: built, keyType, generate, ...use }
+  return { form: 'pair', making: built, ...pairTypes[built.kind], ...use }
 }
 
 /** The kind of key that a row describes, or undefined for what this agent does not make. */
@@ -113,7 +120,7 @@ export function unwrapAttributes(kind: KeyKind, profile: Profile): Attributes {
     CLASS: isPair ? pkcs11.CKO_PRIVATE_KEY : pkcs11.CKO_SECRET_KEY, KEY_TYPE: kind.keyType, TOKEN: false, PRIVATE: true,
     // The domain key's unwrap template demands both, and the caller must repeat them.
     SENSITIVE: true, EXTRACTABLE: false,
-    ...(isPair && kind.making.kind === 'ec' ? unwrappedCurve(profile) : {}),
+    ...(isPair && kind.making.kind !== 'rsa' ? unwrappedCurve(profile) : {}),
     ...kind.uses, ...allowed(kind, profile),
   }
 }
@@ -136,7 +143,15 @@ export function publicAttributes({ making, publicUses }: PairKind, { keyId, ckaI
   const resident = residency === 'resident'
   return {
     TOKEN: resident, PRIVATE: false, ...(resident ? { LABEL: residentLabel(keyId), ID: ckaId } : {}), ...publicUses,
-    ...(making.kind === 'rsa' ? { MODULUS_BITS: 8 * making.modulusBytes, PUBLIC_EXPONENT: publicExponent } : { EC_PARAMS: curves[making.curve].oid }),
+    ...parameters(making),
+  }
+}
+
+function parameters(making: PairKind['making']): Attributes {
+  switch (making.kind) {
+    case 'rsa': return { MODULUS_BITS: 8 * making.modulusBytes, PUBLIC_EXPONENT: publicExponent }
+    case 'ec': return { EC_PARAMS: curves[making.curve].oid }
+    case 'edwards': return { EC_PARAMS: ed25519.oid }
   }
 }
 

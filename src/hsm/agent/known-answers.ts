@@ -39,4 +39,3 @@ export const curves = {
   'p521': { oid: hex('06052b81040023'), jwk: 'P-521', node: 'secp521r1', bytes: 66, hash: 'sha512' },
   'secp256k1': { oid: hex('06052b8104000a'), jwk: 'secp256k1', node: 'secp256k1', bytes: 32, hash: 'sha256' },
 } as const
-export const ed25519Oid = hex('06032b6570')

@@ -2,16 +2,18 @@
 import { createHash, createPublicKey, diffieHellman, generateKeyPairSync, verify, type KeyObject } from 'node:crypto'
 import type { Handle, KeyPair } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
+import { ed25519 } from '../../keys/curve.ts'
 import { unwrappedCurve } from './key-template.ts'
-import { curves, ed25519Oid, sample } from './known-answers.ts'
+import { curves, sample } from './known-answers.ts'
+import { newer, newerKeyTypes } from './newer.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
-import { CKK_EC_EDWARDS, ecdhMechanism, ed25519phMechanism, newer } from './probe-mechanism.ts'
+import { ecdhMechanism, ed25519phMechanism } from './probe-mechanism.ts'
 import type { Attributes } from './template.ts'
 
 type CurveName = keyof typeof curves
 
 const privateEc: Attributes = { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: pkcs11.CKK_EC }
-const privateEdwards: Attributes = { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: CKK_EC_EDWARDS }
+const privateEdwards: Attributes = { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: newerKeyTypes.EC_EDWARDS }
 const uncompressed = 4
 
 export function probeCurve(bench: ProbeBench, name: CurveName): void {
@@ -77,7 +79,7 @@ function bare(found: Buffer, length: number): Buffer {
 
 export function probeEd25519(bench: ProbeBench): void {
   const signing = [newer.EC_EDWARDS_KEY_PAIR_GEN, newer.EDDSA]
-  const makePair = (use: Attributes): KeyPair => bench.generatePair({ mechanism: newer.EC_EDWARDS_KEY_PAIR_GEN }, { VERIFY: true, EC_PARAMS: ed25519Oid }, use)
+  const makePair = (use: Attributes): KeyPair => bench.generatePair({ mechanism: newer.EC_EDWARDS_KEY_PAIR_GEN }, { VERIFY: true, EC_PARAMS: ed25519.oid }, use)
   const edwardsPoint = (handle: Handle): { key: KeyObject; encoding: string } => {
     const found = bench.session.get(handle, 'EC_POINT')
     const point = bare(found, 32)

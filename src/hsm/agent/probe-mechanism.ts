@@ -1,12 +1,7 @@
 // Mechanisms that the probe tries beyond those of template.ts, with parameters of the same care: nothing untyped reaches pkcs11js.
 import pkcs11 from 'pkcs11js'
 import type { ECDH1, Mechanism, RsaPSS } from 'pkcs11js'
-
-/** Numbers of PKCS#11 v3.0 and v3.2 that pkcs11js does not name. */
-export const newer = {
-  RSA_AES_KEY_WRAP: 0x1054, EC_EDWARDS_KEY_PAIR_GEN: 0x1055, EDDSA: 0x1057, ML_KEM_KEY_PAIR_GEN: 0x0f, ML_KEM: 0x17, ML_DSA_KEY_PAIR_GEN: 0x1c, ML_DSA: 0x1d,
-} as const
-export const CKK_EC_EDWARDS = 0x40
+import { newer } from './newer.ts'
 
 export const hashBits = [256, 384, 512] as const
 export type HashBits = (typeof hashBits)[number]

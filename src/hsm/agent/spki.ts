@@ -1,8 +1,8 @@
 // The public key that a token has just made, as SubjectPublicKeyInfo. What does not fit the spec that was asked for is never given a row.
 import type { Handle } from 'pkcs11js'
-import { curves } from '../../keys/curve.ts'
+import { curves, ed25519 } from '../../keys/curve.ts'
 import { der, tags } from '../../keys/der.ts'
-import { ecSpki, pointOf, readPublicKey, rsaSpki } from '../../keys/public-key.ts'
+import { ecSpki, edwardsSpki, pointOf, readPublicKey, rsaSpki } from '../../keys/public-key.ts'
 import type { PairKind } from './key-template.ts'
 import { Refused } from './refused.ts'
 import type { Session } from './session.ts'
@@ -12,6 +12,11 @@ export function readSpki(session: Session, making: PairKind['making'], publicKey
   if (making.kind === 'rsa') {
     const spki = rsaSpki(session.get(publicKey, 'MODULUS'), session.get(publicKey, 'PUBLIC_EXPONENT'))
     if (readPublicKey(spki)?.key.asymmetricKeyDetails?.modulusLength !== 8 * making.modulusBytes) throw new Refused('the token made an RSA key of another size')
+    return spki
+  }
+  if (making.kind === 'edwards') {
+    const spki = edwardsSpki(bare(session.get(publicKey, 'EC_POINT'), ed25519.bytes))
+    if (readPublicKey(spki)?.key.asymmetricKeyType !== 'ed25519') throw new Refused('the token made a key of another curve')
     return spki
   }
   const spki = ecSpki(making.curve, bare(session.get(publicKey, 'EC_POINT'), 1 + 2 * curves[making.curve].bytes))

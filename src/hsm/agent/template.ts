@@ -3,6 +3,7 @@
 import pkcs11 from 'pkcs11js'
 import type { AesGCM, Attribute, ECDH1, Mechanism, RsaOAEP, RsaPSS } from 'pkcs11js'
 import type { SignatureHash } from '../../keys/rsa-signature.ts'
+import { newer } from './newer.ts'
 
 const attributeTypes = {
   CLASS: pkcs11.CKA_CLASS,
@@ -64,12 +65,15 @@ export const mechanisms = {
   secretKeyGen: (): Mechanism => ({ mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN }),
   rsaKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN }),
   ecKeyPairGen: (): Mechanism => ({ mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN }),
+  edwardsKeyPairGen: (): Mechanism => ({ mechanism: newer.EC_EDWARDS_KEY_PAIR_GEN }),
   /** PKCS #1 v1.5 over a whole DigestInfo. */
   rsaPkcs1: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS }),
   /** Over a digest, with a salt of its length. */
   rsaPss: (hash: SignatureHash): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_PSS, parameter: pssParameters[hash] }),
   /** Over a digest; the result is r and s, each as long as a coordinate. */
   ecdsa: (): Mechanism => ({ mechanism: pkcs11.CKM_ECDSA }),
+  /** Pure Ed25519, over a message. */
+  eddsa: (): Mechanism => ({ mechanism: newer.EDDSA }),
   hmacSha256: (): Mechanism => ({ mechanism: pkcs11.CKM_SHA256_HMAC }),
   hmac: (hash: HmacHash): Mechanism => ({ mechanism: hmacs[hash] }),
   wrap: (mechanism: number): Mechanism => ({ mechanism }),

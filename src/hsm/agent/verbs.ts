@@ -71,8 +71,8 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
       }
     },
   },
-  /** The number of the algorithm, see keys/spec.ts, and the digest. */
-  sign: withKey(2, (bench, key, [algorithm = empty, digest = empty]) => sign(bench.session, key, algorithm, digest)),
+  /** The number of the algorithm, see keys/spec.ts, and the digest or message. */
+  sign: withKey(2, (bench, key, [algorithm = empty, signed = empty]) => sign(bench.session, key, algorithm, signed)),
   /** The other's public key, a SubjectPublicKeyInfo. */
   derive: withKey(1, (bench, key, [spki = empty]) => deriveSecret(bench.session, key, spki)),
   /** What the authenticated row says of the public key: SHA-256 of its SubjectPublicKeyInfo. */
