@@ -3,7 +3,7 @@
 import { constants, verify } from 'node:crypto'
 import { verifyEcdsa } from './ecdsa.ts'
 import { pointOf, type PublicKey } from './public-key.ts'
-import { verifyPkcs1, verifyPss } from './rsa-signature.ts'
+import { modulusBytes, verifyPkcs1, verifyPss } from './rsa-signature.ts'
 import { digestSigning, keySpecs, signsDigests, type DigestSigning, type KeySpecName, type SigningAlgorithm } from './spec.ts'
 
 const paddings = {
@@ -15,6 +15,8 @@ const paddings = {
 export function verifyMessage({ key }: PublicKey, algorithm: SigningAlgorithm, message: Buffer, signature: Buffer): boolean {
   if (!signsDigests(algorithm)) return verify(null, message, key, signature)
   const { scheme, hash } = digestSigning[algorithm]
+  // OpenSSL takes a signature whose first zeroes are cut; RFC 8017, 8.1.2 and 8.2.2, does not.
+  if (scheme !== 'ecdsa' && signature.length !== modulusBytes(key)) return false
   return verify(hash, message, { key, ...paddings[scheme] }, signature)
 }
 

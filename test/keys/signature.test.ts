@@ -148,6 +148,15 @@ describe.each([2048, 3072] as const)('RSA of %i bits', bits => {
     }
   })
 
+  it.each(rsaAlgorithms.filter(one => digestSigning[one].scheme === 'pss'))('%s: a signature that begins with a zero is not one without it', algorithm => {
+    const message = Buffer.from('message')
+    let signature: Buffer
+    // Each salt makes another signature: one in 256.
+    do signature = sign(digestSigning[algorithm].hash, message, optionsOf(algorithm)); while (signature[0] !== 0)
+    expect(verified(spec, publicKey, algorithm, message, signature)).toBe(true)
+    expect(verified(spec, publicKey, algorithm, message, signature.subarray(1))).toBe(false)
+  })
+
   it('PSS wants a salt as long as the digest', () => {
     const message = Buffer.from('message')
     for (const algorithm of rsaAlgorithms.filter(one => digestSigning[one].scheme === 'pss')) {
