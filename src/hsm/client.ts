@@ -6,10 +6,11 @@ import { encodeExpiry } from './agent/expiry.ts'
 import type { AnswerFrame, Verb } from './agent/frames.ts'
 import { rowName } from './agent/row-name.ts'
 import { Calls, type AgentAddress, type ClientOptions, type Losses } from './calls.ts'
+import { sharedSecretBytes } from '../keys/post-quantum.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { rsaEncryptionAlgorithms, signingNumbers, type RsaEncryptionAlgorithm, type SigningAlgorithm } from '../keys/spec.ts'
 import { decodeMade } from './made.ts'
-import { HsmUnavailable, MaterialRefused, PlaintextTooLong, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { HsmUnavailable, MaterialRefused, PlaintextTooLong, SealBroken, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide, type SharedSecret } from './hsm.ts'
 import { PublicKeys } from './public-keys.ts'
 import { laneOf } from './lane.ts'
 
@@ -79,6 +80,19 @@ export class HsmClient implements Hsm {
 
   async sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer, lost?: Losses): Promise<Buffer> {
     return payloadOf(await this.#withKey('sign', material, [Buffer.from([signingNumbers[algorithm]]), signed], lost))
+  }
+
+  async verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer, lost?: Losses): Promise<boolean> {
+    return payloadOf(await this.#withKey('verify', material, [spki, message, signature], lost))[0] === 1
+  }
+
+  async encapsulate(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<SharedSecret> {
+    const payload = payloadOf(await this.#withKey('encapsulate', material, [spki], lost))
+    return { secret: payload.subarray(0, sharedSecretBytes), ciphertext: payload.subarray(sharedSecretBytes) }
+  }
+
+  async decapsulate(material: SealedMaterial, ciphertext: Buffer, lost?: Losses): Promise<Buffer> {
+    return payloadOf(await this.#withKey('decapsulate', material, [ciphertext], lost))
   }
 
   async deriveSecret(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<Buffer> {
@@ -151,7 +165,6 @@ export class HsmClient implements Hsm {
   #withKey(verb: Verb, material: SealedMaterial, fields: readonly Buffer[], lost?: Losses): Promise<AnswerFrame> {
     return this.#withKeys(verb, [material], fields, lost)
   }
-
 }
 
 /** What the row says: only the lane hangs on it, so it counts before the agent has checked it. */

@@ -14,6 +14,12 @@ export type ReencryptSide =
   | { readonly material: SealedMaterial; readonly context: Buffer }
   | { readonly material: SealedMaterial; readonly algorithm: RsaEncryptionAlgorithm; readonly spki: Buffer }
 
+export interface SharedSecret {
+  /** 32 bytes. */
+  readonly secret: Buffer
+  readonly ciphertext: Buffer
+}
+
 export interface Hsm {
   /** AES-256-GCM in the HSM. `context` is encodeContext's output. Resolves to a whole ciphertext blob, see keys/ciphertext.ts. */
   encrypt(material: SealedMaterial, context: Buffer, plaintext: Buffer): Promise<Buffer>
@@ -28,6 +34,12 @@ export interface Hsm {
    * ECDSA in DER, Ed25519 64 bytes.
    */
   sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer): Promise<Buffer>
+  /** Verifies with a key of ML-DSA, which node:crypto does not know; `signature` has the length of the key's. @throws MaterialRefused when `spki` is another's */
+  verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer): Promise<boolean>
+  /** ML-KEM: a new secret of 32 bytes, and the ciphertext of which the key makes the same. @throws MaterialRefused when `spki` is another's */
+  encapsulate(material: SealedMaterial, spki: Buffer): Promise<SharedSecret>
+  /** The secret of a ciphertext of the key's length; of one that was not made for the key, 32 bytes that nobody else knows. */
+  decapsulate(material: SealedMaterial, ciphertext: Buffer): Promise<Buffer>
   /** ECDH with a public key that pointOf takes for the key's curve: the x coordinate, as long as the curve's. */
   deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer>
   /** The public key, once the HSM has found the row authentic that holds its digest. @throws MaterialRefused when it is another's */

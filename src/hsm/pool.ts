@@ -9,7 +9,7 @@ import type { AnswerFrame } from './agent/frames.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
 import type { AgentAddress, Losses } from './calls.ts'
 import { HsmClient } from './client.ts'
-import { HsmUnavailable, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide } from './hsm.ts'
+import { HsmUnavailable, type Hsm, type MadeMaterial, type MaterialPlan, type ReencryptSide, type SharedSecret } from './hsm.ts'
 import { Quarantine, Quarantined } from './quarantine.ts'
 
 /** What the primary says of a token. */
@@ -114,6 +114,18 @@ export class HsmPool implements Hsm {
 
   sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer): Promise<Buffer> {
     return this.#run((client, lost) => client.sign(material, algorithm, signed, lost))
+  }
+
+  verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer): Promise<boolean> {
+    return this.#run((client, lost) => client.verify(material, spki, message, signature, lost))
+  }
+
+  encapsulate(material: SealedMaterial, spki: Buffer): Promise<SharedSecret> {
+    return this.#run((client, lost) => client.encapsulate(material, spki, lost))
+  }
+
+  decapsulate(material: SealedMaterial, ciphertext: Buffer): Promise<Buffer> {
+    return this.#run((client, lost) => client.decapsulate(material, ciphertext, lost))
   }
 
   deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer> {

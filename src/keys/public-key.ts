@@ -2,9 +2,11 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { curves, ed25519, type CurveName } from './curve.ts'
 import { der, tags } from './der.ts'
+import { isPostQuantum } from './post-quantum.ts'
 
 export interface PublicKey {
   readonly spki: Buffer
+  /** @throws TypeError for a key of ML-DSA or ML-KEM: those are used in the HSM alone */
   readonly key: KeyObject
 }
 
@@ -24,8 +26,9 @@ export function rsaSpki(modulus: Buffer, exponent: Buffer): Buffer {
   return key.export({ type: 'spki', format: 'der' })
 }
 
-/** A point on the curve or an RSA key, or undefined for anything else: OpenSSL checks that a point is on its curve and not at infinity. */
+/** A point on the curve, an RSA key or one of ML-DSA or ML-KEM, or undefined for anything else: OpenSSL checks that a point is on its curve and not at infinity. */
 export function readPublicKey(spki: Buffer): PublicKey | undefined {
+  if (isPostQuantum(spki)) return { spki, get key(): KeyObject { throw new TypeError('node:crypto does not know this kind of key') } }
   try {
     return { spki, key: createPublicKey({ key: spki, format: 'der', type: 'spki' }) }
   } catch {

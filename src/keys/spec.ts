@@ -1,6 +1,7 @@
 // One row a key spec: it drives creation, the lists in KeyMetadata (in AWS's order), what an algorithm is allowed for, and what a
 // token is asked for. `built` says which specs this version can create; a spec becomes `built` together with its operations.
 import type { CurveName } from './curve.ts'
+import type { MlDsaSet, MlKemSet } from './post-quantum.ts'
 
 export const keyUsages = ['SIGN_VERIFY', 'ENCRYPT_DECRYPT', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT', 'ENCAPSULATE_DECAPSULATE'] as const
 export type KeyUsage = (typeof keyUsages)[number]
@@ -19,6 +20,8 @@ export type Making =
   | { readonly kind: 'rsa'; readonly modulusBytes: number }
   | { readonly kind: 'ec'; readonly curve: CurveName }
   | { readonly kind: 'edwards' }
+  | { readonly kind: 'mlDsa'; readonly set: MlDsaSet }
+  | { readonly kind: 'mlKem'; readonly set: MlKemSet }
 
 export interface KeySpec {
   /** Usages AWS allows for the spec, and under each the algorithms in the order AWS lists them. */
@@ -35,8 +38,8 @@ const rsaSigning = [
 const rsa = (bits: number): KeySpec => ({ usages: { ENCRYPT_DECRYPT: oaep, SIGN_VERIFY: rsaSigning }, built: { kind: 'rsa', modulusBytes: bits / 8 } })
 const nistCurve = (curve: CurveName, hash: string): KeySpec => ({ usages: { SIGN_VERIFY: [`ECDSA_SHA_${hash}`], KEY_AGREEMENT: ['ECDH'] }, built: { kind: 'ec', curve } })
 const hmac = (bits: number): KeySpec => ({ usages: { GENERATE_VERIFY_MAC: [`HMAC_SHA_${bits}`] }, built: { kind: 'hmac', secretBytes: bits / 8 } })
-const mlDsa: KeySpec = { usages: { SIGN_VERIFY: ['ML_DSA_SHAKE_256'] } }
-const mlKem: KeySpec = { usages: { ENCAPSULATE_DECAPSULATE: ['ML_KEM'] } }
+const mlDsa = (set: MlDsaSet): KeySpec => ({ usages: { SIGN_VERIFY: ['ML_DSA_SHAKE_256'] }, built: { kind: 'mlDsa', set } })
+const mlKem = (set: MlKemSet): KeySpec => ({ usages: { ENCAPSULATE_DECAPSULATE: ['ML_KEM'] }, built: { kind: 'mlKem', set } })
 
 /** Source: AWS KMS developer guide, "Key spec reference". */
 export const keySpecs: Readonly<Record<KeySpecName, KeySpec>> = {
@@ -53,12 +56,12 @@ export const keySpecs: Readonly<Record<KeySpecName, KeySpec>> = {
   HMAC_256: hmac(256),
   HMAC_384: hmac(384),
   HMAC_512: hmac(512),
-  ML_DSA_44: mlDsa,
-  ML_DSA_65: mlDsa,
-  ML_DSA_87: mlDsa,
-  ML_KEM_512: mlKem,
-  ML_KEM_768: mlKem,
-  ML_KEM_1024: mlKem,
+  ML_DSA_44: mlDsa('ML-DSA-44'),
+  ML_DSA_65: mlDsa('ML-DSA-65'),
+  ML_DSA_87: mlDsa('ML-DSA-87'),
+  ML_KEM_512: mlKem('ML-KEM-512'),
+  ML_KEM_768: mlKem('ML-KEM-768'),
+  ML_KEM_1024: mlKem('ML-KEM-1024'),
   SM2: { usages: { ENCRYPT_DECRYPT: ['SM2PKE'], SIGN_VERIFY: ['SM2DSA'], KEY_AGREEMENT: ['ECDH'] } },
 }
 
@@ -82,6 +85,8 @@ export const signsDigests = (name: string): name is DigestSigning => Object.hasO
 /** The HSM signs the message itself. */
 export const messageSigning = {
   ED25519_SHA_512: { number: 10, scheme: 'eddsa' },
+  /** Pure ML-DSA without a context. */
+  ML_DSA_SHAKE_256: { number: 11, scheme: 'mlDsa' },
 } as const
 export type MessageSigning = keyof typeof messageSigning
 export const signsMessages = (name: string): name is MessageSigning => Object.hasOwn(messageSigning, name)

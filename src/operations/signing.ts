@@ -1,9 +1,12 @@
 // Sign, Verify, GetPublicKey. The HSM signs digests, and messages where the algorithm knows no digest; verification needs the public key alone and runs here, with a key whose row the
-// HSM has found authentic.
+// HSM has found authentic; that of ML-DSA runs in the token.
 import { createHash } from 'node:crypto'
+import type { KeyEntry } from '../cache/key-entry.ts'
 import { KmsError } from '../errors.ts'
+import type { Hsm } from '../hsm/hsm.ts'
+import { mlDsaSets } from '../keys/post-quantum.ts'
 import { verifyMessage, verifySigned } from '../keys/signature.ts'
-import { digestSigning, signsDigests, signsMessages, type SigningAlgorithm } from '../keys/spec.ts'
+import { digestSigning, keySpecs, signsDigests, signsMessages, type SigningAlgorithm } from '../keys/spec.ts'
 import { usable } from '../keys/state.ts'
 import { blob, enumeration, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
@@ -17,6 +20,9 @@ const signingAlgorithm = enumeration([
   'RSASSA_PSS_SHA_256', 'RSASSA_PSS_SHA_384', 'RSASSA_PSS_SHA_512', 'RSASSA_PKCS1_V1_5_SHA_256', 'RSASSA_PKCS1_V1_5_SHA_384',
   'RSASSA_PKCS1_V1_5_SHA_512', 'ECDSA_SHA_256', 'ECDSA_SHA_384', 'ECDSA_SHA_512', 'SM2DSA', 'ML_DSA_SHAKE_256', 'ED25519_SHA_512', 'ED25519_PH_SHA_512',
 ])
+
+/** Of ML-DSA's message representative (FIPS 204, 6.2). */
+const muBytes = 64
 
 const need = (permission: `kms:${string}`): KeyNeed => ({
   key: from('KeyId'), permission, usage: 'SIGN_VERIFY', algorithm: 'SigningAlgorithm', states: usable, aliases: true, otherAccounts: true, grantable: true,
@@ -41,6 +47,7 @@ function algorithmOf({ SigningAlgorithm }: Signed): SigningAlgorithm {
 function signedOf(input: Signed): Buffer {
   const algorithm = algorithmOf(input)
   const { MessageType = 'RAW' } = input
+  if (MessageType === 'EXTERNAL_MU' && algorithm === 'ML_DSA_SHAKE_256') throw externalMu(input.Message)
   if (MessageType === 'EXTERNAL_MU' || (MessageType === 'DIGEST' && !signsDigests(algorithm))) {
     throw new KmsError('ValidationException', `MessageType ${MessageType} is incompatible with algorithm ${algorithm}.`)
   }
@@ -49,6 +56,18 @@ function signedOf(input: Signed): Buffer {
   if (MessageType === 'RAW') return createHash(hash).update(input.Message).digest()
   if (input.Message.length !== digestBytes) throw new KmsError('ValidationException', `Digest is invalid length for algorithm ${algorithm}.`)
   return input.Message
+}
+
+/** PKCS#11 v3.2 has no mechanism that signs a μ which was made outside. */
+const externalMu = (mu: Buffer): KmsError => (mu.length === muBytes
+  ? new KmsError('UnsupportedOperationException', 'MessageType EXTERNAL_MU is not supported by the HSM of this deployment.')
+  : new KmsError('ValidationException', 'Digest is invalid length for algorithm ML_DSA_SHAKE_256.'))
+
+/** Whether a signature over what the HSM signs is the key's. */
+async function isGenuine(hsm: Hsm, entry: KeyEntry, algorithm: SigningAlgorithm, signed: Buffer, signature: Buffer): Promise<boolean> {
+  const { built } = keySpecs[entry.key.spec]
+  if (built?.kind !== 'mlDsa') return verifySigned(entry.key.spec, await publicKeyOf(hsm, entry), algorithm, signed, signature)
+  return signature.length === mlDsaSets[built.set].signatureBytes && entry.spki !== undefined && await hsm.verify(currentOf(entry), entry.spki, signed, signature)
 }
 
 export const Sign = operation({
@@ -66,7 +85,7 @@ export const Sign = operation({
     const algorithm = algorithmOf(input)
     const signed = signedOf(input)
     const signature = await hsm.sign(currentOf(keys.key), algorithm, signed)
-    if (settings.verifySignatures && !verifySigned(key.spec, await publicKeyOf(hsm, keys.key), algorithm, signed, signature)) {
+    if (settings.verifySignatures && !await isGenuine(hsm, keys.key, algorithm, signed, signature)) {
       throw new Error(`the HSM made a signature that does not verify (${algorithm}, ${key.arn})`)
     }
     return { KeyId: key.arn, Signature: signature, SigningAlgorithm: input.SigningAlgorithm }
@@ -87,10 +106,9 @@ export const Verify = operation({
     const { key } = keys.key
     const algorithm = algorithmOf(input)
     const signed = signedOf(input)
-    const publicKey = await publicKeyOf(hsm, keys.key)
-    const genuine = input.MessageType === 'RAW'
-      ? verifyMessage(publicKey, algorithm, input.Message, input.Signature)
-      : verifySigned(key.spec, publicKey, algorithm, signed, input.Signature)
+    const genuine = input.MessageType === 'RAW' && signsDigests(algorithm)
+      ? verifyMessage(await publicKeyOf(hsm, keys.key), algorithm, input.Message, input.Signature)
+      : await isGenuine(hsm, keys.key, algorithm, signed, input.Signature)
     if (!genuine) throw new KmsError('KMSInvalidSignatureException')
     return { KeyId: key.arn, SignatureValid: true, SigningAlgorithm: input.SigningAlgorithm }
   },

@@ -6,6 +6,7 @@ import { CreateAlias, DeleteAlias, ListAliases, UpdateAlias } from './aliases.ts
 import { Decrypt, Encrypt, ReEncrypt } from './cipher.ts'
 import { GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext } from './data-key-pairs.ts'
 import { GenerateDataKey, GenerateDataKeyWithoutPlaintext } from './data-keys.ts'
+import { Decapsulate, Encapsulate } from './encapsulation.ts'
 import { CreateKey, DescribeKey, ListKeys } from './keys.ts'
 import { GenerateMac, VerifyMac } from './macs.ts'
 import { DisableKey, EnableKey, UpdateKeyDescription } from './management.ts'
@@ -25,7 +26,6 @@ export interface Refused {
 
 const refused = (what: string): Refused => ({ refused: `This version of Trent does not support ${what}.` })
 
-const encapsulation = refused('key encapsulation')
 const lifecycle = refused('deletion of keys')
 const rotation = refused('rotation of keys')
 const imports = refused('imported key material')
@@ -40,7 +40,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   CreateCustomKeyStore: keyStores,
   CreateGrant: grants,
   CreateKey,
-  Decapsulate: encapsulation,
+  Decapsulate,
   Decrypt,
   DeleteAlias,
   DeleteCustomKeyStore: keyStores,
@@ -53,7 +53,7 @@ const table: Readonly<Record<OperationName, Operation | Refused>> = {
   DisconnectCustomKeyStore: keyStores,
   EnableKey,
   EnableKeyRotation: rotation,
-  Encapsulate: encapsulation,
+  Encapsulate,
   Encrypt,
   GenerateDataKey,
   GenerateDataKeyPair,

@@ -21,7 +21,7 @@ const functions = [
   'C_EncapsulateKey', 'C_DecapsulateKey',
 ]
 const agentVerbs = [
-  'canary', 'create', 'destroy', 'encrypt', 'decrypt', 'reencrypt', 'sign', 'mac', 'derive', 'encapsulate', 'decapsulate', 'import', 'seal', 'unseal', 'authenticate',
+  'canary', 'create', 'destroy', 'encrypt', 'decrypt', 'reencrypt', 'sign', 'mac', 'derive', 'encapsulate', 'decapsulate', 'import', 'seal', 'unseal', 'authenticate', 'verify',
 ]
 const authnReasons = ['missing', 'incomplete', 'unknown-key', 'signature', 'skew', 'throttled'] as const
 const startReasons = ['first', 'standby', 'exit', 'deadline', 'error', 'recycle'] as const

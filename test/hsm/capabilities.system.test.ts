@@ -57,13 +57,13 @@ it('NSS is as its table says', async () => {
   expect(lasting(await probe(config))).toEqual(lasting(JSON.parse(stored('nss.json')) as ProbeReport))
 })
 
-it.each(['softhsm', 'nss'])('the page of %s is made from its table', name => {
+it.each(['softhsm', 'nss', 'kryoptic'])('the page of %s is made from its table', name => {
   expect(stored(`${name}.md`)).toBe(probeMarkdown(JSON.parse(stored(`${name}.json`)) as ProbeReport))
 })
 
 it('a table has every capability, in order', () => {
   const names = Object.keys(capabilityTitles) as CapabilityName[]
-  for (const file of ['softhsm.json', 'nss.json']) {
+  for (const file of ['softhsm.json', 'nss.json', 'kryoptic.json']) {
     expect((JSON.parse(stored(file)) as ProbeReport).capabilities.map(({ name }) => name)).toEqual(names)
   }
 })

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vi
 import type { CipherMode } from '../../src/keys/ciphertext.ts'
 import { chaosToken, type ChaosToken, type Faults } from '../support/chaos.ts'
 import { newFolder, writeTokenFiles } from '../support/installation.ts'
-import { openNss } from '../support/nss-token.ts'
+import { openNss } from '../support/other-token.ts'
 import { openToken, type TestToken } from '../support/token.ts'
 import { rules, type Subject } from './contract.ts'
 

@@ -6,11 +6,11 @@ import { kms } from '../support/aws.ts'
 import { startTrentOn } from '../support/gateway.ts'
 import { account, trent, writeConfig } from '../support/installation.ts'
 import { nssConfig } from '../support/nss.ts'
-import { openNss, type NssToken } from '../support/nss-token.ts'
+import { openNss, type OtherToken } from '../support/other-token.ts'
 
 const plaintext = (): Buffer => Buffer.from('what only the token may open')
 
-let nss: NssToken
+let nss: OtherToken
 beforeAll(async () => { nss = await openNss() })
 afterAll(() => nss.close())
 
@@ -45,7 +45,7 @@ describe('trent serve', () => {
     const sdk = kms(running.url, { accessKeyId, secretAccessKey })
     onTestFinished(() => { sdk.destroy() })
     const ready = await (await fetch(`${running.privateUrl}/readyz?verbose`)).json() as { checks: { token: { detail: string } } }
-    expect(ready.checks.token.detail).toMatch(/^NSS Certificate DB: template NOT enforced: PIN and database together can read wrapped keys; 40 of 53 capabilities; not: template-enforced, not-wrappable, mechanisms-kept, /)
+    expect(ready.checks.token.detail).toMatch(/^NSS Certificate DB: template NOT enforced: PIN and database together can read wrapped keys; 40 of 59 capabilities; not: template-enforced, not-wrappable, mechanisms-kept, /)
     expect(await (await fetch(`${running.privateUrl}/metrics`)).text()).toMatch(/^hsm_token_sessions\{token="NSS Certificate DB",kind="all"\} [1-9]\d*$/m)
     const keyId = (await sdk.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId
     const { CiphertextBlob } = await sdk.send(new EncryptCommand({ KeyId: keyId, Plaintext: plaintext() }))

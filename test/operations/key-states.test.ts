@@ -10,7 +10,7 @@ const butDeletion = all.filter(state => state !== 'PendingDeletion' && state !==
 const expected: Readonly<Record<string, readonly (readonly string[])[]>> = {
   Encrypt: [use], Decrypt: [use], ReEncrypt: [use, use], GenerateDataKey: [use], GenerateDataKeyWithoutPlaintext: [use],
   GenerateDataKeyPair: [use], GenerateDataKeyPairWithoutPlaintext: [use],
-  GenerateMac: [use], VerifyMac: [use], Sign: [use], Verify: [use], GetPublicKey: [use], DeriveSharedSecret: [use],
+  GenerateMac: [use], VerifyMac: [use], Sign: [use], Verify: [use], GetPublicKey: [use], DeriveSharedSecret: [use], Encapsulate: [use], Decapsulate: [use],
   CreateAlias: [butDeletion],
   // Away from any key, to none that is pending deletion.
   UpdateAlias: [all, butDeletion],
@@ -35,7 +35,7 @@ describe('what an operation takes for a key, and from whom', () => {
   // AWS KMS API reference: "Cross-account use" and the KeyId of each operation.
   const crypto = [
     'Encrypt', 'Decrypt', 'ReEncrypt', 'GenerateDataKey', 'GenerateDataKeyWithoutPlaintext', 'GenerateDataKeyPair', 'GenerateDataKeyPairWithoutPlaintext', 'DescribeKey',
-    'GenerateMac', 'VerifyMac', 'Sign', 'Verify', 'GetPublicKey', 'DeriveSharedSecret',
+    'GenerateMac', 'VerifyMac', 'Sign', 'Verify', 'GetPublicKey', 'DeriveSharedSecret', 'Encapsulate', 'Decapsulate',
   ]
   it.each(declared.filter(([, { needs }]) => Object.keys(needs).length > 0))('%s: aliases and other accounts as AWS says', (name, { needs, alias }) => {
     for (const need of Object.values(needs)) {

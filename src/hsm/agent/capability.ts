@@ -61,8 +61,14 @@ export const capabilityTitles = {
   'ed25519': 'Ed25519 key pair and signature, verified by OpenSSL',
   'ed25519ph': 'Ed25519ph, which must not be a pure signature',
   'wrap-ed25519': 'an Ed25519 private key wrapped and back',
-  'ml-dsa': 'ML-DSA',
-  'ml-kem': 'ML-KEM',
+  'ml-dsa-44': 'ML-DSA-44 key pair and signature, verified by the token',
+  'ml-dsa-65': 'ML-DSA-65 key pair and signature, verified by the token',
+  'ml-dsa-87': 'ML-DSA-87 key pair and signature, verified by the token',
+  'wrap-ml-dsa': 'an ML-DSA private key wrapped and back',
+  'ml-kem-512': 'ML-KEM-512 key pair, both sides of a secret',
+  'ml-kem-768': 'ML-KEM-768 key pair, both sides of a secret',
+  'ml-kem-1024': 'ML-KEM-1024 key pair, both sides of a secret',
+  'wrap-ml-kem': 'an ML-KEM private key wrapped and back',
   'sessions': 'as many sessions as there are threads',
 } as const
 export type CapabilityName = keyof typeof capabilityTitles
@@ -94,7 +100,7 @@ export const weaknesses = (found: readonly Capability[]): CapabilityName[] => se
 export const has = (found: readonly Capability[], name: CapabilityName): boolean =>
   found.some(capability => capability.name === name && capability.outcome === 'passed')
 
-/** `47 of 55 capabilities; not: a, b`; what was not tried counts neither way. */
+/** `47 of 61 capabilities; not: a, b`; what was not tried counts neither way. */
 export function summaryOf(found: readonly Capability[]): string {
   const tried = found.filter(({ outcome }) => outcome !== 'unprobed')
   const not = tried.filter(({ outcome }) => outcome !== 'passed').map(({ name }) => name)

@@ -43,10 +43,10 @@ const usualByCode: ReadonlyMap<number, FaultClass> = new Map(
   Object.entries(usual).flatMap(([name, codes]) => codes.map(code => [code, name as FaultClass] as const)),
 )
 
-/** The class of a failed call. A code that no table knows may be anything a vendor thought of: it is taken for the device's. */
+/** The class of a failed call; what a profile calls ambiguous is so where a stranger's input is read. A code that no table knows may be anything a vendor thought of: it is taken for the device's. */
 export function classOf(overrides: ReadonlyMap<number, FaultClass>, call: string, value: number): FaultClass {
   const own = overrides.get(value)
-  if (own !== undefined) return own
-  if (ambiguousCalls.has(call) && ambiguousCodes.has(value)) return 'ambiguous'
+  if (own !== undefined && own !== 'ambiguous') return own
+  if (ambiguousCalls.has(call) && (own === 'ambiguous' || ambiguousCodes.has(value))) return 'ambiguous'
   return usualByCode.get(value) ?? 'device'
 }

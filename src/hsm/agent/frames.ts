@@ -11,7 +11,7 @@
 /** Verb numbers. What has no handler in verbs.ts yet keeps its number and is answered `unsupported`. */
 export const verbs = {
   canary: 1, random: 2, create: 3, destroy: 4, encrypt: 5, decrypt: 6, reencrypt: 7, sign: 8, mac: 9, derive: 10, encapsulate: 11,
-  decapsulate: 12, import: 13, seal: 14, unseal: 15, authenticate: 16,
+  decapsulate: 12, import: 13, seal: 14, unseal: 15, authenticate: 16, verify: 17,
 } as const
 export type Verb = keyof typeof verbs
 
@@ -41,7 +41,7 @@ export type Status = keyof typeof statuses
 export const timedFunctions = [
   'C_GenerateRandom', 'C_EncryptInit', 'C_Encrypt', 'C_DecryptInit', 'C_Decrypt', 'C_SignInit', 'C_Sign', 'C_GenerateKey',
   'C_GenerateKeyPair', 'C_WrapKey', 'C_UnwrapKey', 'C_FindObjects', 'C_CreateObject', 'C_DestroyObject', 'C_GetAttributeValue', 'C_DeriveKey',
-  'C_OpenSession', 'C_Login', 'C_CopyObject', 'C_SetAttributeValue',
+  'C_OpenSession', 'C_Login', 'C_CopyObject', 'C_SetAttributeValue', 'C_VerifyInit', 'C_Verify', 'C_EncapsulateKey', 'C_DecapsulateKey',
 ] as const
 export type TimedFunction = (typeof timedFunctions)[number]
 

@@ -3,6 +3,7 @@ import pkcs11 from 'pkcs11js'
 import type { Mechanism } from 'pkcs11js'
 import { curves, ed25519 } from '../../keys/curve.ts'
 import type { Material } from '../../keys/material.ts'
+import { parameterSet } from '../../keys/post-quantum.ts'
 import { isMacAlgorithm, keySpecs, macAlgorithms, type KeyUsage, type Making } from '../../keys/spec.ts'
 import type { Verb } from './frames.ts'
 import { newer, newerKeyTypes } from './newer.ts'
@@ -27,7 +28,7 @@ export interface SecretKind extends AnyKind {
 
 export interface PairKind extends AnyKind {
   readonly form: 'pair'
-  readonly making: Extract<Making, { kind: 'rsa' | 'ec' | 'edwards' }>
+  readonly making: Exclude<Making, { kind: 'aes' | 'hmac' }>
   /** Nothing is done with the public half in the token, but some try a new pair, and then it must be able to. */
   readonly publicUses: Attributes
 }
@@ -64,6 +65,13 @@ const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Rec
     },
   },
   edwards: { SIGN_VERIFY: signs(newer.EDDSA) },
+  mlDsa: { SIGN_VERIFY: { ...signs(newer.ML_DSA), verbs: new Set<Verb>(['sign', 'verify', 'authenticate']) } },
+  mlKem: {
+    ENCAPSULATE_DECAPSULATE: {
+      uses: { ...noPrivateUse, DECAPSULATE: true }, publicUses: { ...noPublicUse, ENCAPSULATE: true }, allowed: () => [newer.ML_KEM],
+      verbs: new Set<Verb>(['encapsulate', 'decapsulate', 'authenticate']),
+    },
+  },
   ec: {
     SIGN_VERIFY: signs(pkcs11.CKM_ECDSA),
     KEY_AGREEMENT: {
@@ -77,6 +85,8 @@ const pairTypes: Readonly<Record<PairKind['making']['kind'], Pick<PairKind, 'key
   rsa: { keyType: pkcs11.CKK_RSA, generate: mechanisms.rsaKeyPairGen },
   ec: { keyType: pkcs11.CKK_EC, generate: mechanisms.ecKeyPairGen },
   edwards: { keyType: newerKeyTypes.EC_EDWARDS, generate: mechanisms.edwardsKeyPairGen },
+  mlDsa: { keyType: newerKeyTypes.ML_DSA, generate: mechanisms.mlDsaKeyPairGen },
+  mlKem: { keyType: newerKeyTypes.ML_KEM, generate: mechanisms.mlKemKeyPairGen },
 }
 
 const kinds: ReadonlyMap<string, KeyKind> = new Map<string, KeyKind>([
@@ -120,7 +130,7 @@ export function unwrapAttributes(kind: KeyKind, profile: Profile): Attributes {
     CLASS: isPair ? pkcs11.CKO_PRIVATE_KEY : pkcs11.CKO_SECRET_KEY, KEY_TYPE: kind.keyType, TOKEN: false, PRIVATE: true,
     // The domain key's unwrap template demands both, and the caller must repeat them.
     SENSITIVE: true, EXTRACTABLE: false,
-    ...(isPair && kind.making.kind !== 'rsa' ? unwrappedCurve(profile) : {}),
+    ...(isPair && (kind.making.kind === 'ec' || kind.making.kind === 'edwards') ? unwrappedCurve(profile) : {}),
     ...kind.uses, ...allowed(kind, profile),
   }
 }
@@ -152,6 +162,8 @@ function parameters(making: PairKind['making']): Attributes {
     case 'rsa': return { MODULUS_BITS: 8 * making.modulusBytes, PUBLIC_EXPONENT: publicExponent }
     case 'ec': return { EC_PARAMS: curves[making.curve].oid }
     case 'edwards': return { EC_PARAMS: ed25519.oid }
+    case 'mlDsa':
+    case 'mlKem': return { PARAMETER_SET: parameterSet(making.set).number }
   }
 }
 

@@ -39,6 +39,12 @@ const ways: Readonly<Partial<Record<MakeableKey, readonly Way[]>>> = {
   'ECC_NIST_P384/KEY_AGREEMENT': [{ use: ['ec-p384', 'ecdh-p384'], wrap: 'wrap-ec-p384' }],
   'ECC_NIST_P521/KEY_AGREEMENT': [{ use: ['ec-p521', 'ecdh-p521'], wrap: 'wrap-ec-p521' }],
   'ECC_NIST_EDWARDS25519/SIGN_VERIFY': [{ use: ['ed25519'], wrap: 'wrap-ed25519' }],
+  'ML_DSA_44/SIGN_VERIFY': [{ use: ['ml-dsa-44'], wrap: 'wrap-ml-dsa' }],
+  'ML_DSA_65/SIGN_VERIFY': [{ use: ['ml-dsa-65'], wrap: 'wrap-ml-dsa' }],
+  'ML_DSA_87/SIGN_VERIFY': [{ use: ['ml-dsa-87'], wrap: 'wrap-ml-dsa' }],
+  'ML_KEM_512/ENCAPSULATE_DECAPSULATE': [{ use: ['ml-kem-512'], wrap: 'wrap-ml-kem' }],
+  'ML_KEM_768/ENCAPSULATE_DECAPSULATE': [{ use: ['ml-kem-768'], wrap: 'wrap-ml-kem' }],
+  'ML_KEM_1024/ENCAPSULATE_DECAPSULATE': [{ use: ['ml-kem-1024'], wrap: 'wrap-ml-kem' }],
 }
 
 /** Larger RSA keys take seconds to make: at a start they stand on what RSA-2048 has shown and on the sizes that the token tells. */

@@ -7,7 +7,7 @@ import { ckrOf } from './fault.ts'
 import { makeableKeys } from './makeable.ts'
 import { Missing, ProbeBench, type Wrapping } from './probe-bench.ts'
 import { probeCurve, probeEd25519 } from './probe-ec.ts'
-import { newer } from './newer.ts'
+import { probeMlDsa, probeMlKem } from './probe-post-quantum.ts'
 import { probeRsa } from './probe-rsa.ts'
 import { probeDerivedMode, probeGcm, probeHmac, probeHmacWrap, probeKeyWrap, probeRandom, probeSecrecy, probeWrapping } from './probe-secret.ts'
 import { probeSessions } from './probe-sessions.ts'
@@ -66,10 +66,8 @@ function probeUses(bench: ProbeBench, deep: boolean, largestBits: number): void 
   probeRsa(bench, deep, largestBits)
   for (const curve of ['p256', 'p384', 'p521', 'secp256k1'] as const) probeCurve(bench, curve)
   probeEd25519(bench)
-  // No binding to these functions exists here: that they are listed is all that can be said.
-  for (const [name, mechanism] of [['ml-dsa', newer.ML_DSA], ['ml-kem', newer.ML_KEM]] as const) {
-    bench.note(name, bench.offered.has(mechanism) ? 'unprobed' : 'absent', `mechanism 0x${mechanism.toString(16)}`)
-  }
+  probeMlDsa(bench)
+  probeMlKem(bench)
 }
 
 function mechanismsOf({ p11, slot }: OpenToken): ReadonlySet<number> {

@@ -1,4 +1,4 @@
-// What differs between vendors, as data. A new vendor is one more literal here. SoftHSM's and NSS's rows are measured; the others
+// What differs between vendors, as data. A new vendor is one more literal here. SoftHSM's, NSS's and Kryoptic's rows are measured; the others
 // are from the vendors' documents and untested: no such device was at hand.
 import { ckr } from './ckr.ts'
 import type { FaultClass } from './fault-class.ts'
@@ -87,6 +87,24 @@ const nss: Profile = {
   recycle,
 }
 
+const kryoptic: Profile = {
+  name: 'kryoptic',
+  wrapMechanisms: [CKM_AES_KEY_WRAP_KWP],
+  oaepHash: 'SHA-256',
+  oaepSha256: true,
+  gcmIv: 'host',
+  allowedMechanisms: true,
+  unwrapTemplate: true,
+  nssDatabaseAttribute: false,
+  initialisation: 'token',
+  // Whatever OpenSSL refuses, a wrong OAEP padding too.
+  faults: new Map<number, FaultClass>([[ckr.DEVICE_ERROR, 'ambiguous']]),
+  revealsPinState: false,
+  bootRetries: 2,
+  standby: false,
+  recycle,
+}
+
 const cloudhsm: Profile = {
   name: 'cloudhsm',
   wrapMechanisms: [CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, CKM_AES_KEY_WRAP_KWP],
@@ -142,4 +160,4 @@ const nshield: Profile = {
 
 const generic: Profile = { ...nshield, name: 'generic', allowedMechanisms: false }
 
-export const profiles: ReadonlyMap<string, Profile> = new Map([softhsm, nss, cloudhsm, luna, nshield, generic].map(profile => [profile.name, profile]))
+export const profiles: ReadonlyMap<string, Profile> = new Map([softhsm, nss, kryoptic, cloudhsm, luna, nshield, generic].map(profile => [profile.name, profile]))

@@ -3,7 +3,10 @@
 // CKR_BUFFER_TOO_SMALL poisons a SoftHSM session.
 import type { Handle, Mechanism, PKCS11 } from 'pkcs11js'
 import type { Timing, TimedFunction } from './frames.ts'
+import { ckr } from './ckr.ts'
+import { decapsulateKey, encapsulateKey } from './key-encapsulation.ts'
 import { ckrOf, Fault } from './fault.ts'
+import { newer } from './newer.ts'
 import { query, template, type AttributeName, type Attributes } from './template.ts'
 
 const randomChunkBytes = 1024
@@ -57,6 +60,26 @@ export class Session {
     this.#timed('C_SignInit', () => this.p11.C_SignInit(this.handle, mechanism, key))
     const out = Buffer.alloc(length)
     return this.#timed('C_Sign', () => this.p11.C_Sign(this.handle, data, out))
+  }
+
+  /** Whether the signature is the key's. */
+  verify(mechanism: Mechanism, key: Handle, data: Buffer, signature: Buffer): boolean {
+    this.#timed('C_VerifyInit', () => { this.p11.C_VerifyInit(this.handle, mechanism, key) })
+    try {
+      return this.#timed('C_Verify', () => this.p11.C_Verify(this.handle, data, signature))
+    } catch (thrown) {
+      if (thrown instanceof Fault && (thrown.ckr === ckr.SIGNATURE_INVALID || thrown.ckr === ckr.SIGNATURE_LEN_RANGE)) return false
+      throw thrown
+    }
+  }
+
+  /** A new secret key object for the holder of this public key, and what that holder makes the same secret of. */
+  encapsulate(publicKey: Handle, secret: Attributes, ciphertextBytes: number): { ciphertext: Buffer; secret: Handle } {
+    return this.#timed('C_EncapsulateKey', () => encapsulateKey({ library: this.p11.libPath, session: this.handle, mechanism: newer.ML_KEM, key: publicKey, attributes: secret }, ciphertextBytes))
+  }
+
+  decapsulate(privateKey: Handle, secret: Attributes, ciphertext: Buffer): Handle {
+    return this.#timed('C_DecapsulateKey', () => decapsulateKey({ library: this.p11.libPath, session: this.handle, mechanism: newer.ML_KEM, key: privateKey, attributes: secret }, ciphertext))
   }
 
   generateKey(mechanism: Mechanism, attributes: Attributes): Handle {
@@ -118,7 +141,7 @@ export class Session {
     try {
       return run()
     } catch (thrown) {
-      throw new Fault(call, ckrOf(thrown))
+      throw thrown instanceof Fault ? thrown : new Fault(call, ckrOf(thrown))
     } finally {
       this.#timings.push({ call, nanoseconds: (performance.now() - start) * 1e6 })
     }

@@ -2,7 +2,9 @@
 import type { Handle } from 'pkcs11js'
 import { derSignature } from '../../keys/ecdsa.ts'
 import { digestInfo } from '../../keys/rsa-signature.ts'
-import { digestSigning, keySpecs, messageLimitBytes, signingNumbers, signsDigests, type DigestSigning, type SigningAlgorithm } from '../../keys/spec.ts'
+import { mlDsaSets } from '../../keys/post-quantum.ts'
+import { digestSigning, keySpecs, messageLimitBytes, messageSigning, signingNumbers, signsDigests, type DigestSigning, type SigningAlgorithm } from '../../keys/spec.ts'
+import { withPublicKey } from './encapsulation.ts'
 import { FrameError } from './frames.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { Refused } from './refused.ts'
@@ -12,8 +14,8 @@ import { mechanisms } from './template.ts'
 const byNumber: ReadonlyMap<number | undefined, SigningAlgorithm> = new Map(
   Object.entries(signingNumbers).map(([name, number]) => [number, name as SigningAlgorithm]))
 
-/** An RSA-4096 signature; r and s of P-521 are 132 bytes, an Ed25519 signature 64. */
-const signatureLimitBytes = 512
+/** An ML-DSA-87 signature; one of RSA-4096 has 512 bytes. */
+const signatureLimitBytes = 4_627
 
 /**
  * `number`: the algorithm's, one byte. `signed`: the digest or, where the algorithm has none, the message. The row alone says which
@@ -26,7 +28,16 @@ export function sign(session: Session, { handle, spec }: OpenKey, number: Buffer
   if (keySpecs[spec].usages.SIGN_VERIFY?.includes(name) !== true) throw new Refused(`no ${name} with a key of spec ${spec}`)
   if (signsDigests(name)) return signDigest(session, handle, name, signed)
   if (signed.length < 1 || signed.length > messageLimitBytes) throw new FrameError('message length')
-  return Buffer.from(session.sign(mechanisms.eddsa(), handle, signed, signatureLimitBytes))
+  return Buffer.from(session.sign(mechanisms[messageSigning[name].scheme](), handle, signed, signatureLimitBytes))
+}
+
+/** Of ML-DSA, which node:crypto does not know: one byte, whether the signature is genuine. @throws FrameError, Refused, Fault */
+export function verify(session: Session, key: OpenKey, spki: Buffer, message: Buffer, signature: Buffer): Buffer {
+  const { built } = keySpecs[key.spec]
+  if (built?.kind !== 'mlDsa') throw new Refused(`no ML-DSA with a key of spec ${key.spec}`)
+  if (message.length < 1 || message.length > messageLimitBytes) throw new FrameError('message length')
+  if (signature.length !== mlDsaSets[built.set].signatureBytes) throw new FrameError('signature length')
+  return withPublicKey(session, key, built.set, spki, publicKey => Buffer.from([session.verify(mechanisms.mlDsa(), publicKey, message, signature) ? 1 : 0]))
 }
 
 function signDigest(session: Session, handle: Handle, name: DigestSigning, digest: Buffer): Buffer {

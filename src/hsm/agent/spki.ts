@@ -2,6 +2,7 @@
 import type { Handle } from 'pkcs11js'
 import { curves, ed25519 } from '../../keys/curve.ts'
 import { der, tags } from '../../keys/der.ts'
+import { parameterSet, postQuantumSpki } from '../../keys/post-quantum.ts'
 import { ecSpki, edwardsSpki, pointOf, readPublicKey, rsaSpki } from '../../keys/public-key.ts'
 import type { PairKind } from './key-template.ts'
 import { Refused } from './refused.ts'
@@ -18,6 +19,12 @@ export function readSpki(session: Session, making: PairKind['making'], publicKey
     const spki = edwardsSpki(bare(session.get(publicKey, 'EC_POINT'), ed25519.bytes))
     if (readPublicKey(spki)?.key.asymmetricKeyType !== 'ed25519') throw new Refused('the token made a key of another curve')
     return spki
+  }
+  if (making.kind === 'mlDsa' || making.kind === 'mlKem') {
+    const set = parameterSet(making.set)
+    const key = session.get(publicKey, 'VALUE')
+    if (key.length !== set.publicBytes) throw new Refused('the token made a key of another size')
+    return postQuantumSpki(set, key)
   }
   const spki = ecSpki(making.curve, bare(session.get(publicKey, 'EC_POINT'), 1 + 2 * curves[making.curve].bytes))
   if (pointOf(making.curve, spki) === undefined) throw new Refused('the token made a key of another curve')

@@ -30,6 +30,10 @@ const attributeTypes = {
   EC_PARAMS: pkcs11.CKA_EC_PARAMS,
   EC_POINT: pkcs11.CKA_EC_POINT,
   ALLOWED_MECHANISMS: 0x40000600,
+  /** PKCS#11 v3.2. */
+  PARAMETER_SET: 0x61d,
+  ENCAPSULATE: 0x633,
+  DECAPSULATE: 0x634,
   /** NSS's own, see Profile.nssDatabaseAttribute. */
   NSS_DB: 0xd5a0db00,
 } as const
@@ -74,6 +78,10 @@ export const mechanisms = {
   ecdsa: (): Mechanism => ({ mechanism: pkcs11.CKM_ECDSA }),
   /** Pure Ed25519, over a message. */
   eddsa: (): Mechanism => ({ mechanism: newer.EDDSA }),
+  mlDsaKeyPairGen: (): Mechanism => ({ mechanism: newer.ML_DSA_KEY_PAIR_GEN }),
+  mlKemKeyPairGen: (): Mechanism => ({ mechanism: newer.ML_KEM_KEY_PAIR_GEN }),
+  /** Pure ML-DSA over a message, hedged where the token has it so, without a context. */
+  mlDsa: (): Mechanism => ({ mechanism: newer.ML_DSA }),
   hmacSha256: (): Mechanism => ({ mechanism: pkcs11.CKM_SHA256_HMAC }),
   hmac: (hash: HmacHash): Mechanism => ({ mechanism: hmacs[hash] }),
   wrap: (mechanism: number): Mechanism => ({ mechanism }),

@@ -4,6 +4,7 @@ import { decodeMaterial } from '../../keys/material.ts'
 import { deriveSecret } from './agreement.ts'
 import { canaryPlaintext } from './canary.ts'
 import type { Domain } from './domain.ts'
+import { decapsulate, encapsulate } from './encapsulation.ts'
 import { FrameError, type Verb } from './frames.ts'
 import { decryptBlob, encryptBlob, seal, unseal } from './gcm.ts'
 import { isPair } from './key-template.ts'
@@ -13,7 +14,7 @@ import { makeMaterial, type MadeMaterial } from './make-material.ts'
 import type { Profile } from './profile.ts'
 import { decryptRsa, encryptRsa, isRsa } from './rsa-decryption.ts'
 import type { Session } from './session.ts'
-import { sign } from './signing.ts'
+import { sign, verify } from './signing.ts'
 import type { DeadlineClass } from './watch.ts'
 
 export interface Bench {
@@ -73,6 +74,11 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
   },
   /** The number of the algorithm, see keys/spec.ts, and the digest or message. */
   sign: withKey(2, (bench, key, [algorithm = empty, signed = empty]) => sign(bench.session, key, algorithm, signed)),
+  /** The key's SubjectPublicKeyInfo, message and signature. */
+  verify: withKey(3, (bench, key, [spki = empty, message = empty, signature = empty]) => verify(bench.session, key, spki, message, signature)),
+  /** The key's SubjectPublicKeyInfo. */
+  encapsulate: withKey(1, (bench, key, [spki = empty]) => encapsulate(bench.session, key, spki)),
+  decapsulate: withKey(1, (bench, key, [ciphertext = empty]) => decapsulate(bench.session, key, ciphertext)),
   /** The other's public key, a SubjectPublicKeyInfo. */
   derive: withKey(1, (bench, key, [spki = empty]) => deriveSecret(bench.session, key, spki)),
   /** What the authenticated row says of the public key: SHA-256 of its SubjectPublicKeyInfo. */

@@ -31,6 +31,12 @@ describe('the class of a code', () => {
     expect([0x200, 0x7fffffff, 0x80000000, 0xce534351].map(code => usually('C_Decrypt', code))).toEqual(['device', 'device', 'device', 'device'])
   })
 
+  it('is ambiguous by the profile only where a stranger\'s input is read', () => {
+    // Kryoptic says so of a wrong OAEP padding.
+    const kryoptic = overrides('kryoptic')
+    expect(['C_Decrypt', 'C_UnwrapKey', 'C_Sign', 'C_DecryptInit'].map(call => classOf(kryoptic, call, 0x30))).toEqual(['ambiguous', 'ambiguous', 'device', 'device'])
+  })
+
   it('is what the profile says, at every call', () => {
     const cloudhsm = overrides('cloudhsm')
     // CloudHSM's client says so that it is throttled.

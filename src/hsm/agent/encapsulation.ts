@@ -1,0 +1,66 @@
+// ML-KEM in the HSM: a secret shared with the holder of a public key, and the holder's side of it (FIPS 203).
+import { createHash } from 'node:crypto'
+import type { Handle } from 'pkcs11js'
+import pkcs11 from 'pkcs11js'
+import { mlKemSets, parameterSet, postQuantumKey, sharedSecretBytes, type MlDsaSet, type MlKemSet } from '../../keys/post-quantum.ts'
+import { keySpecs } from '../../keys/spec.ts'
+import { FrameError } from './frames.ts'
+import type { OpenKey } from './keys-in-use.ts'
+import { newerKeyTypes } from './newer.ts'
+import { Refused } from './refused.ts'
+import type { Session } from './session.ts'
+import type { Attributes } from './template.ts'
+
+/** It leaves the HSM: that is what it is for. */
+const secretAttributes: Attributes = {
+  CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_GENERIC_SECRET, TOKEN: false, PRIVATE: true, SENSITIVE: false, EXTRACTABLE: true, VALUE_LEN: sharedSecretBytes,
+}
+
+/** `spki`: the key's own, as the row has it. Gives the secret, and behind it the ciphertext. @throws FrameError, Refused, Fault */
+export function encapsulate(session: Session, key: OpenKey, spki: Buffer): Buffer {
+  const set = setOf(key)
+  return withPublicKey(session, key, set, spki, publicKey => {
+    const { ciphertext, secret } = session.encapsulate(publicKey, secretAttributes, mlKemSets[set].ciphertextBytes)
+    const value = taken(session, secret)
+    const both = Buffer.concat([value, ciphertext])
+    value.fill(0)
+    return both
+  })
+}
+
+/** 32 bytes: the secret, or for a ciphertext that is not one of this key's bytes that only look like one. @throws FrameError, Refused, Fault */
+export function decapsulate(session: Session, key: OpenKey, ciphertext: Buffer): Buffer {
+  if (ciphertext.length !== mlKemSets[setOf(key)].ciphertextBytes) throw new FrameError('ciphertext length')
+  return taken(session, session.decapsulate(key.handle, secretAttributes, ciphertext))
+}
+
+/** Does something with the public half, which comes from the gateway and is held against the row. @throws Refused when it is another's */
+export function withPublicKey<T>(session: Session, { spkiDigest }: OpenKey, set: MlDsaSet | MlKemSet, spki: Buffer, run: (publicKey: Handle) => T): T {
+  const value = createHash('sha256').update(spki).digest().equals(spkiDigest) ? postQuantumKey(parameterSet(set), spki) : undefined
+  if (value === undefined) throw new Refused('the public key is not the one that the material row names')
+  const publicKey = session.create({ CLASS: pkcs11.CKO_PUBLIC_KEY, TOKEN: false, PRIVATE: false, PARAMETER_SET: parameterSet(set).number, VALUE: value, ...publicUse(set) })
+  try {
+    return run(publicKey)
+  } finally {
+    session.destroy(publicKey)
+  }
+}
+
+const publicUse = (set: MlDsaSet | MlKemSet): Attributes =>
+  (set in mlKemSets ? { KEY_TYPE: newerKeyTypes.ML_KEM, ENCAPSULATE: true } : { KEY_TYPE: newerKeyTypes.ML_DSA, VERIFY: true })
+
+function setOf({ spec }: OpenKey): MlKemSet {
+  const { built } = keySpecs[spec]
+  if (built?.kind !== 'mlKem') throw new Refused(`no ML-KEM with a key of spec ${spec}`)
+  return built.set
+}
+
+function taken(session: Session, secret: Handle): Buffer {
+  try {
+    const value = session.get(secret, 'VALUE')
+    if (value.length !== sharedSecretBytes) throw new Refused('the token made a secret of another length')
+    return value
+  } finally {
+    session.destroy(secret)
+  }
+}
