@@ -3,6 +3,7 @@ import { constants, createHash, createPublicKey, randomBytes, verify as verifyMe
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GetPublicKeyCommand, SignCommand, VerifyCommand, type KMSClient, type SigningAlgorithmSpec } from '@aws-sdk/client-kms'
+import { jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestSigning, keySpecs, type DigestSigning, type KeySpecName } from '../../src/keys/spec.ts'
 import { kms } from '../support/aws.ts'
@@ -139,18 +140,20 @@ describe('other tools', () => {
     }
   })
 
-  it.each([['RS256', 'RSA_2048', 'RSASSA_PKCS1_V1_5_SHA_256'], ['PS512', 'RSA_3072', 'RSASSA_PSS_SHA_512'], ['ES256', 'ECC_NIST_P256', 'ECDSA_SHA_256'], ['ES512', 'ECC_NIST_P521', 'ECDSA_SHA_512']] as const)(
-    'a JSON Web Token signed by %s verifies as RFC 7515 has it', async (alg, spec, algorithm) => {
-      const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-      const signed = `${part({ alg, typ: 'JWT' })}.${part({ sub: 'alice', iat: 1_700_000_000 })}`
-      const { hash, scheme } = digestSigning[algorithm]
-      const given = signatureOf(await sign(spec, algorithm, Buffer.from(signed)))
-      // A JWS holds r and s, not DER: what clients of AWS do with each ECDSA signature.
-      const signature = scheme === 'ecdsa' ? joseOf(given, spec === 'ECC_NIST_P521' ? 66 : 32) : given
-      const [header, body, last] = `${signed}.${signature.toString('base64url')}`.split('.')
-      const options = { rsa: {}, pss: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }, ecdsa: { dsaEncoding: 'ieee-p1363' }, pkcs1: {} } as const
-      expect(verifyMessage(hash, Buffer.from(`${header}.${body}`), { key: await publicKeyOf(spec), ...options[scheme] }, Buffer.from(last ?? '', 'base64url'))).toBe(true)
-    })
+  it.each([
+    ['RS256', 'RSA_2048', 'RSASSA_PKCS1_V1_5_SHA_256'], ['PS512', 'RSA_3072', 'RSASSA_PSS_SHA_512'], ['ES256', 'ECC_NIST_P256', 'ECDSA_SHA_256'], ['ES384', 'ECC_NIST_P384', 'ECDSA_SHA_384'],
+    ['ES512', 'ECC_NIST_P521', 'ECDSA_SHA_512'],
+  ] as const)('jose verifies a JSON Web Token that Sign has signed by %s', async (alg, spec, algorithm) => {
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const signed = `${part({ alg, typ: 'JWT' })}.${part({ sub: 'alice', iss: 'trent', iat: 1_700_000_000 })}`
+    const given = signatureOf(await sign(spec, algorithm, Buffer.from(signed)))
+    // A JWS holds r and s, not DER: what clients of AWS do with each ECDSA signature.
+    const signature = digestSigning[algorithm].scheme === 'ecdsa' ? joseOf(given, spec === 'ECC_NIST_P521' ? 66 : spec === 'ECC_NIST_P384' ? 48 : 32) : given
+    const key = await publicKeyOf(spec)
+    expect((await jwtVerify(`${signed}.${signature.toString('base64url')}`, key, { issuer: 'trent' })).payload.sub).toBe('alice')
+    const forged = `${part({ alg, typ: 'JWT' })}.${part({ sub: 'mallory', iss: 'trent', iat: 1_700_000_000 })}`
+    await expect(jwtVerify(`${forged}.${signature.toString('base64url')}`, key)).rejects.toThrow('signature verification failed')
+  })
 })
 
 function joseOf(der: Buffer, bytes: number): Buffer {
@@ -174,7 +177,7 @@ describe('ECC_NIST_EDWARDS25519', () => {
     expect(rows).toEqual([{ residency: 'resident' }])
   })
 
-  it('signs messages; node:crypto, OpenSSL and Verify hold the signature for genuine, and no other', async () => {
+  it('signs messages; node:crypto, jose, OpenSSL and Verify hold the signature for genuine, and no other', async () => {
     const publicKey = createPublicKey({ key: Buffer.from(String(success(await scene.call('GetPublicKey', { KeyId: key.id })).PublicKey), 'base64'), format: 'der', type: 'spki' })
     expect(publicKey.asymmetricKeyType).toBe('ed25519')
     for (const message of [randomBytes(1), randomBytes(4096)]) {
@@ -188,6 +191,8 @@ describe('ECC_NIST_EDWARDS25519', () => {
       }
       expectRefusal(await verified(Buffer.from('another'), signature), 'KMSInvalidSignatureException')
     }
+    const token = ['{"alg":"EdDSA"}', '{"sub":"alice"}'].map(part => Buffer.from(part).toString('base64url')).join('.')
+    expect((await jwtVerify(`${token}.${(await signed(Buffer.from(token))).toString('base64url')}`, publicKey)).payload.sub).toBe('alice')
     const folder = await newFolder('openssl')
     const files = { key: join(folder, 'key.pem'), message: join(folder, 'message'), signature: join(folder, 'signature') }
     await writeFile(files.message, 'message')
