@@ -139,6 +139,10 @@ export const settings = {
     verifySignatures: flag(false, 'Whether each new signature is verified with the public key before it is answered: shows a fault of the token or its library'),
     quota: integer(100_000, 1, 100_000_000, 'keys', 'Keys an account may have, in any state'),
   },
+  attestation: {
+    rootsFile: path<Optional>('Certificates in PEM that are trusted to attest enclaves (AWS Nitro\'s root, or another maker\'s): without them Recipient is refused', optional),
+    maxAgeSeconds: integer(300, 10, 86_400, 'seconds', 'How old an attestation document may be'),
+  },
   cache: { maxStaleSeconds: integer(60, 0, 3_600, 'seconds', 'How long cached rows serve while Postgres is away') },
   audit: {
     directory: path<Optional>('The audit journal', { fallback: undefined, fallbackText: '<dataDirectory>/journal' }),

@@ -9,6 +9,8 @@ import { TransactionWriter } from './audit/transaction.ts'
 import { Cache, type CacheState } from './cache/cache.ts'
 import type { Config } from './config.ts'
 import { Effects, type EffectStep } from './effects/apply.ts'
+import type { AttestationTrust } from './attestation/document.ts'
+import { readRoots } from './attestation/roots.ts'
 import { countedHsm } from './effects/counted-hsm.ts'
 import { Invocations, type InvocationLimits } from './effects/invocations.ts'
 import { Reconciler } from './effects/reconcile.ts'
@@ -74,6 +76,7 @@ export async function openGateway({ config, log, version, tokens, step, limits }
     region: config.region,
     settings: {
       residency: config.keys.residency, tokens: config.hsm.tokens.length, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
+      attestation: trustOf(config),
       get makes() { return hsm.makes },
     },
     pool, cache, hsm: countedHsm(hsm, invocations), pairs: new KeyPairs(), effects, journal, transactions,
@@ -121,6 +124,11 @@ interface CacheParts {
 }
 
 /** One HSM out of the tokens. */
+/** @throws StartError */
+function trustOf({ attestation: { rootsFile, maxAgeSeconds } }: Config): AttestationTrust | null {
+  return rootsFile === undefined ? null : { roots: readRoots(rootsFile), maxAgeSeconds }
+}
+
 function openHsm({ config, log, pool, metrics }: CacheParts): HsmPool {
   let canary: PoolCanary | undefined
   let read = -Infinity

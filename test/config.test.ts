@@ -45,6 +45,7 @@ describe('defaults', () => {
       http: { bodyLimitBytes: 1_048_576, maxConnections: 10_000 },
       hsm: { domainFingerprint: undefined, allowWeakToken: false, tokens: [] },
       keys: { residency: 'wrapped', cipherMode: 'direct', verifySignatures: false, quota: 100_000 },
+      attestation: { rootsFile: undefined, maxAgeSeconds: 300 },
       cache: { maxStaleSeconds: 60 },
       audit: { directory: '/var/lib/trent/journal', segmentBytes: 16_777_216, segments: 8 },
       log: { level: 'info' },

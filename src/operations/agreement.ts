@@ -7,7 +7,7 @@ import { blob, enumeration, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
 import { dryRun, grantTokens, keyId, recipient } from './members.ts'
 import { from, operation } from './operation.ts'
-import { refuseRecipient } from './recipient.ts'
+import { noteRecipient, recipientOf, secretFor } from './recipient.ts'
 
 export const DeriveSharedSecret = operation({
   kind: 'use',
@@ -23,15 +23,14 @@ export const DeriveSharedSecret = operation({
   },
   readOnly: true,
   audit: ['KeyAgreementAlgorithm', 'DryRun'],
-  check({ Recipient }) {
-    refuseRecipient(Recipient)
-  },
-  async handle({ input, keys, hsm }) {
+  async handle({ input, keys, hsm, notes, settings }) {
     const { key } = keys.key
     // AWS says nothing more of a public key that is none, of another curve, off the curve or at infinity.
     if (!fits(key.spec, input.PublicKey)) throw new KmsError('ValidationException')
+    const recipient = recipientOf(settings, input.Recipient)
+    noteRecipient(notes, recipient)
     const secret = await hsm.deriveSecret(currentOf(keys.key), input.PublicKey)
-    return { KeyId: key.arn, SharedSecret: secret, KeyAgreementAlgorithm: input.KeyAgreementAlgorithm, KeyOrigin: key.origin }
+    return { KeyId: key.arn, ...secretFor(recipient, 'SharedSecret', secret), KeyAgreementAlgorithm: input.KeyAgreementAlgorithm, KeyOrigin: key.origin }
   },
 })
 

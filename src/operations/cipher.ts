@@ -15,7 +15,7 @@ import { required } from '../shape/shape.ts'
 import { ciphertextBlob, dryRun, dryRunModifiers, encryptionAlgorithm, encryptionContext, grantTokens, keyId, plaintext, recipient } from './members.ts'
 import { from, fromCiphertext, operation } from './operation.ts'
 import { publicKeyOf } from './public-key-of.ts'
-import { refuseRecipient } from './recipient.ts'
+import { noteRecipient, recipientOf, secretFor } from './recipient.ts'
 
 export const Encrypt = operation({
   kind: 'use',
@@ -61,22 +61,26 @@ export const Decrypt = operation({
   readOnly: true,
   defaults: { EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' },
   audit: ['EncryptionAlgorithm', 'EncryptionContext', 'DryRun', 'DryRunModifiers'],
-  check({ CiphertextBlob, KeyId, Recipient, DryRun, DryRunModifiers }) {
-    refuseRecipient(Recipient)
+  check({ CiphertextBlob, KeyId, DryRun, DryRunModifiers }) {
     requireCiphertext('KeyId', CiphertextBlob, KeyId, DryRun, DryRunModifiers)
   },
-  async handle({ input, keys, hsm, notes }) {
+  async handle({ input, keys, hsm, notes, settings }) {
     const { key } = keys.key
     const algorithm = input.EncryptionAlgorithm
+    const recipient = recipientOf(settings, input.Recipient)
+    noteRecipient(notes, recipient)
     if (isRsaEncryption(algorithm)) {
       refuseContext(algorithm, input.EncryptionContext)
       const plaintext = await hsm.decryptRsa(currentOf(keys.key), algorithm, input.CiphertextBlob ?? Buffer.alloc(0))
-      return { KeyId: key.arn, Plaintext: plaintext, EncryptionAlgorithm: algorithm }
+      return { KeyId: key.arn, ...secretFor(recipient, 'Plaintext', plaintext), EncryptionAlgorithm: algorithm }
     }
     const { blob, sealed, keyMaterialId } = openable(keys.key, input.CiphertextBlob)
     const opened = await hsm.decrypt(sealed, encodeContext(input.EncryptionContext), blob)
-    notes.additionalEventData = { keyMaterialId }
-    return { KeyId: key.arn, Plaintext: opened, EncryptionAlgorithm: input.EncryptionAlgorithm, KeyMaterialId: keyMaterialId }
+    notes.additionalEventData = { keyMaterialId, ...notes.additionalEventData }
+    return {
+      KeyId: key.arn, ...secretFor(recipient, 'Plaintext', opened), EncryptionAlgorithm: input.EncryptionAlgorithm,
+      ...(recipient === undefined ? { KeyMaterialId: keyMaterialId } : {}),
+    }
   },
 })
 

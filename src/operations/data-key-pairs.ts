@@ -8,7 +8,7 @@ import { currentOf } from './current-material.ts'
 import type { DataKeyPair, KeyPairs } from './key-pairs.ts'
 import { dryRun, encryptionContext, grantTokens, keyId, recipient } from './members.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
-import { refuseRecipient } from './recipient.ts'
+import { noteRecipient, recipientOf, secretFor } from './recipient.ts'
 
 const keyPairSpec = enumeration([
   'RSA_2048', 'RSA_3072', 'RSA_4096', 'ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521', 'ECC_SECG_P256K1', 'SM2', 'ECC_NIST_EDWARDS25519', 'ML_KEM_512',
@@ -44,16 +44,16 @@ export const GenerateDataKeyPair = operation({
   needs: { key: need('kms:GenerateDataKeyPair') },
   readOnly: true,
   audit: ['KeyPairSpec', 'EncryptionContext', 'DryRun'],
-  check({ Recipient }) {
-    refuseRecipient(Recipient)
-  },
-  async handle({ input, keys, hsm, pairs, notes }) {
+  async handle({ input, keys, hsm, pairs, notes, settings }) {
     const { key } = keys.key
+    const recipient = recipientOf(settings, input.Recipient)
     const { privateKey, publicKey, sealed } = await generate(hsm, pairs, keys.key, input)
     const keyMaterialId = key.currentMaterialId?.toString('hex')
     notes.additionalEventData = { keyMaterialId }
+    noteRecipient(notes, recipient)
     return {
-      PrivateKeyCiphertextBlob: sealed, PrivateKeyPlaintext: privateKey, PublicKey: publicKey, KeyId: key.arn, KeyPairSpec: input.KeyPairSpec, KeyMaterialId: keyMaterialId,
+      PrivateKeyCiphertextBlob: sealed, ...secretFor(recipient, 'PrivateKeyPlaintext', privateKey), PublicKey: publicKey, KeyId: key.arn, KeyPairSpec: input.KeyPairSpec,
+      KeyMaterialId: keyMaterialId,
     }
   },
 })

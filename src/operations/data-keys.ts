@@ -8,7 +8,7 @@ import { enumeration, integer, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
 import { dryRun, encryptionContext, grantTokens, keyId, listedKeySpecs, recipient } from './members.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
-import { refuseRecipient } from './recipient.ts'
+import { noteRecipient, recipientOf, secretFor } from './recipient.ts'
 
 const lengths = { AES_256: 32, AES_128: 16 } as const
 
@@ -53,14 +53,15 @@ export const GenerateDataKey = operation({
   audit: ['KeySpec', 'NumberOfBytes', 'EncryptionContext', 'DryRun'],
   check(input) {
     lengthOf(input)
-    refuseRecipient(input.Recipient)
   },
-  async handle({ input, keys, hsm, notes }) {
+  async handle({ input, keys, hsm, notes, settings }) {
     const { key } = keys.key
+    const recipient = recipientOf(settings, input.Recipient)
     const { plaintext, blob } = await generate(hsm, keys.key, input.EncryptionContext, lengthOf(input))
     const keyMaterialId = key.currentMaterialId?.toString('hex')
     notes.additionalEventData = { keyMaterialId }
-    return { CiphertextBlob: blob, Plaintext: plaintext, KeyId: key.arn, KeyMaterialId: keyMaterialId }
+    noteRecipient(notes, recipient)
+    return { CiphertextBlob: blob, ...secretFor(recipient, 'Plaintext', plaintext), KeyId: key.arn, ...(recipient === undefined ? { KeyMaterialId: keyMaterialId } : {}) }
   },
 })
 

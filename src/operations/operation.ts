@@ -1,6 +1,7 @@
 // What a declaration of an operation must say. Everything that decides over security stands in the literal: input, where keys
 // are named, permission, usage, states, what the audit record shows. `kind` decides what the handler is given, so the rules of
 // the house are types: no HSM work inside a transaction, no rows on the hot path.
+import type { AttestationTrust } from '../attestation/document.ts'
 import type { Caller } from '../identity/caller.ts'
 import type { Hsm, MaterialPlan } from '../hsm/hsm.ts'
 import type { KeyEntry } from '../cache/key-entry.ts'
@@ -77,6 +78,8 @@ export interface Settings {
   readonly keyQuota: number
   /** The keys that every token which serves can make and use; null while no agent has said. */
   readonly makes: MakeableKeys | null
+  /** What attestation documents are held against; null: none is believed. */
+  readonly attestation: AttestationTrust | null
 }
 
 interface ReadGiven<Input, Keys extends string> extends Given<Input, Keys> { readonly db: Db }

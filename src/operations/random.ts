@@ -3,7 +3,7 @@ import { KmsError } from '../errors.ts'
 import { integer } from '../shape/shape.ts'
 import { customKeyStoreId, recipient } from './members.ts'
 import { operation } from './operation.ts'
-import { refuseRecipient } from './recipient.ts'
+import { noteRecipient, recipientOf, secretFor } from './recipient.ts'
 
 export const GenerateRandom = operation({
   kind: 'use',
@@ -12,13 +12,14 @@ export const GenerateRandom = operation({
   account: [{ permission: 'kms:GenerateRandom' }],
   readOnly: true,
   audit: ['NumberOfBytes', 'CustomKeyStoreId'],
-  check({ NumberOfBytes, CustomKeyStoreId, Recipient }) {
+  check({ NumberOfBytes, CustomKeyStoreId }) {
     if (NumberOfBytes === undefined) throw new KmsError('ValidationException', 'NumberOfBytes is required.')
     // There is no custom key store that the id could name.
     if (CustomKeyStoreId !== undefined) throw new KmsError('CustomKeyStoreNotFoundException')
-    refuseRecipient(Recipient)
   },
-  async handle({ input, hsm }) {
-    return { Plaintext: await hsm.random(input.NumberOfBytes ?? 0) }
+  async handle({ input, hsm, settings, notes }) {
+    const recipient = recipientOf(settings, input.Recipient)
+    noteRecipient(notes, recipient)
+    return secretFor(recipient, 'Plaintext', await hsm.random(input.NumberOfBytes ?? 0))
   },
 })

