@@ -1,5 +1,8 @@
 // ML-DSA and ML-KEM in the token, against an implementation that is not the token's.
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem1024, ml_kem512, ml_kem768 } from '@noble/post-quantum/ml-kem.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,6 +11,8 @@ import type { HsmClient } from '../../src/hsm/client.ts'
 import { decodeMaterial, encodeMaterial } from '../../src/keys/material.ts'
 import { mlDsaSets, mlKemSets, postQuantumKey } from '../../src/keys/post-quantum.ts'
 import type { KeySpecName, KeyUsage } from '../../src/keys/spec.ts'
+import { pin } from '../support/installation.ts'
+import { kryopticConfig } from '../support/kryoptic.ts'
 import { openKryoptic, type OtherToken } from '../support/other-token.ts'
 import { residentPlan } from '../support/token.ts'
 
@@ -114,6 +119,33 @@ describe.each([['ML_KEM_512', 'ML-KEM-512', ml_kem512], ['ML_KEM_768', 'ML-KEM-7
     await expect(client.encapsulate(key.made, another.spki)).rejects.toThrow(new MaterialRefused('the public key is not the one that the material row names'))
     for (const length of [0, set.ciphertextBytes - 1, set.ciphertextBytes + 1]) await expect(client.decapsulate(key.made, Buffer.alloc(length))).rejects.toThrow('died twice')
     await expect(client.sign(key.made, 'ML_DSA_SHAKE_256', Buffer.from('message'))).rejects.toThrow(MaterialRefused)
+  })
+})
+
+describe('the other way round', () => {
+  /** With public keys that are not the token's own, which no verb of the agent takes: by Trent's own session, see other-way.js. */
+  async function onToken<T>(work: readonly object[]): Promise<T[]> {
+    const { library, env } = kryopticConfig(kryoptic.directory)
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'other-way.js'), JSON.stringify({ library, pin, work })], { env: { ...process.env, ...env } })
+    return JSON.parse(stdout) as T[]
+  }
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+  it.each([['ML-DSA-44', ml_dsa44], ['ML-DSA-65', ml_dsa65], ['ML-DSA-87', ml_dsa87]] as const)('the token verifies what the other signs by %s, and nothing else', async (name, other) => {
+    const { publicKey, secretKey } = other.keygen()
+    const message = randomBytes(100)
+    const signature = other.sign(message, secretKey)
+    const verify = { publicKey: hex(publicKey), set: mlDsaSets[name].number, message: hex(message), signature: hex(signature) }
+    const work = [verify, { ...verify, message: hex(randomBytes(100)) }, { ...verify, signature: hex(flipped(Buffer.from(signature), 50)) }, { ...verify, signature: hex(other.sign(message, secretKey, { context: Buffer.from('context') })) }]
+    expect(await onToken<boolean>(work.map(one => ({ verify: one })))).toEqual([true, false, false, false])
+  })
+
+  it.each([['ML-KEM-512', ml_kem512], ['ML-KEM-768', ml_kem768], ['ML-KEM-1024', ml_kem1024]] as const)('the other opens what the token makes by %s', async (name, other) => {
+    const { publicKey, secretKey } = other.keygen()
+    const { number: set, ciphertextBytes } = mlKemSets[name]
+    for (const { secret, ciphertext } of await onToken<{ secret: string; ciphertext: string }>(Array.from({ length: 5 }, () => ({ encapsulate: { publicKey: hex(publicKey), set, ciphertextBytes } })))) {
+      expect(hex(other.decapsulate(Buffer.from(ciphertext, 'hex'), secretKey))).toBe(secret)
+    }
   })
 })
 
