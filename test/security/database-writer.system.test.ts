@@ -150,6 +150,20 @@ describe.each(['wrapped', 'resident'] as const)('of a %s key', residency => {
     expect(await answerOf('Decrypt', { CiphertextBlob: bystander.blob, EncryptionContext: context })).toBe(good)
   })
 
+  it.each([
+    ['a symmetric key that becomes one of HMAC', {}, "spec = 'HMAC_256', usage = 'GENERATE_VERIFY_MAC'", 'GenerateMac', { Message: hello, MacAlgorithm: 'HMAC_SHA_256' }],
+    ['an RSA key for encryption that becomes one for signatures', { KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' }, "usage = 'SIGN_VERIFY'", 'Sign', { Message: hello, SigningAlgorithm: 'RSASSA_PSS_SHA_256' }],
+    ['a key for agreement that becomes one for signatures', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'KEY_AGREEMENT' }, "usage = 'SIGN_VERIFY'", 'Sign', { Message: hello, SigningAlgorithm: 'ECDSA_SHA_256' }],
+    ['a curve that becomes another', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }, "spec = 'ECC_SECG_P256K1'", 'Sign', { Message: hello, SigningAlgorithm: 'ECDSA_SHA_256' }],
+    ['a key for signatures that becomes one for encryption', { KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }, "usage = 'ENCRYPT_DECRYPT'", 'Decrypt', { CiphertextBlob: randomBytes(256).toString('base64'), EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' }],
+  ] as const)('%s raises the alarm at its new use, and is not used', async (_, input, assignment, operation, use) => {
+    const key = await scene.newKey(input)
+    const logged = (await alarms()).length
+    await scene.change(tx => setKey(assignment)(tx, key.id, key.id))
+    expect(await answerOf(operation, { KeyId: key.id, ...use })).toBe(alarm)
+    expect((await alarms()).slice(logged)).toMatchObject([{ level: 'error', keys: [key.arn] }])
+  })
+
   it('no column and no part of the row is left out of these edits', async () => {
     const columns = await rows<{ column_name: string }>(scene.pool, { name: 'test.columns', text: "SELECT column_name FROM information_schema.columns WHERE table_name = 'materials'" }, [])
     const ofTable = edits.flatMap(({ column = [] }) => column)
