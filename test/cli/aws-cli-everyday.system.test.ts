@@ -1,5 +1,5 @@
 // The everyday operations through the AWS CLI itself: each with an input that is right and one that is not.
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -49,6 +49,20 @@ beforeAll(async () => {
 afterAll(() => scene.close())
 
 describe('the AWS CLI, with what is right', () => {
+  it.each([['RSA_2048', 'RSASSA_PKCS1_V1_5_SHA_256', 'sha256'], ['ECC_NIST_P384', 'ECDSA_SHA_384', 'sha384']] as const)('signs a digest with a key of spec %s so that openssl dgst verifies it', async (spec, algorithm, hash) => {
+    const file = (name: string): string => join(scene.trent.directory, name)
+    const { KeyMetadata } = await output('create-key', '--key-spec', spec, '--key-usage', 'SIGN_VERIFY')
+    const { KeyId: id } = KeyMetadata as { KeyId: string }
+    await writeFile(file('message'), 'message')
+    execFileSync('openssl', ['dgst', `-${hash}`, '-binary', '-out', file('digest'), file('message')])
+    const { Signature } = await output('sign', '--key-id', id, '--message', 'fileb://digest', '--message-type', 'DIGEST', '--signing-algorithm', algorithm)
+    const { PublicKey } = await output('get-public-key', '--key-id', id)
+    await writeFile(file('signature'), Buffer.from(String(Signature), 'base64'))
+    await writeFile(file('public.der'), Buffer.from(String(PublicKey), 'base64'))
+    expect(execFileSync('openssl', ['dgst', `-${hash}`, '-verify', file('public.der'), '-keyform', 'DER', '-signature', file('signature'), file('message')]).toString()).toBe('Verified OK\n')
+    expect(await output('verify', '--key-id', id, '--message', 'fileb://digest', '--message-type', 'DIGEST', '--signing-algorithm', algorithm, '--signature', 'fileb://signature')).toMatchObject({ SignatureValid: true })
+  })
+
   it('makes data keys, moves their ciphertexts to another key and opens them there', async () => {
     const [shown, hidden] = await Promise.all([
       output('generate-data-key', '--key-id', blue.id, '--key-spec', 'AES_256', '--encryption-context', 'tenant=blue'),
