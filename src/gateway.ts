@@ -16,6 +16,7 @@ import { Invocations, type InvocationLimits } from './effects/invocations.ts'
 import { Reconciler } from './effects/reconcile.ts'
 import { observeAnswer } from './hsm/observe.ts'
 import { HsmPool, poolCanary, type PoolCanary, type TokenStanding } from './hsm/pool.ts'
+import { makesEd25519ph } from './hsm/prehash.ts'
 import { Quarantine } from './hsm/quarantine.ts'
 import { createApp } from './http/app.ts'
 import { Gate } from './identity/gate.ts'
@@ -75,7 +76,7 @@ export async function openGateway({ config, log, version, tokens, step, limits }
   const server = createApp({
     region: config.region,
     settings: {
-      residency: config.keys.residency, tokens: config.hsm.tokens.length, cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
+      residency: config.keys.residency, tokens: config.hsm.tokens.length, ed25519Prehash: config.hsm.tokens.every(makesEd25519ph), cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
       attestation: trustOf(config),
       get makes() { return hsm.makes },
     },

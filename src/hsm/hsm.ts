@@ -34,7 +34,7 @@ export interface Hsm {
    * ECDSA in DER, Ed25519 64 bytes.
    */
   sign(material: SealedMaterial, algorithm: SigningAlgorithm, signed: Buffer): Promise<Buffer>
-  /** Verifies with a key of ML-DSA, which node:crypto does not know; `signature` has the length of the key's. @throws MaterialRefused when `spki` is another's */
+  /** Verifies what node:crypto does not know: ML-DSA, and Ed25519ph with a key of Ed25519; `signature` has the length of the key's. @throws MaterialRefused when `spki` is another's */
   verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer): Promise<boolean>
   /** ML-KEM: a new secret of 32 bytes, and the ciphertext of which the key makes the same. @throws MaterialRefused when `spki` is another's */
   encapsulate(material: SealedMaterial, spki: Buffer): Promise<SharedSecret>

@@ -39,5 +39,5 @@ export const curves = {
 } as const satisfies Readonly<Record<string, Curve>>
 export type CurveName = keyof typeof curves
 
-/** Ed25519 (RFC 8410): the object identifier in DER, and the length of a public key, bytes. */
-export const ed25519 = { oid: oid('06032b6570'), bytes: 32 } as const
+/** Ed25519 (RFC 8410): the object identifier in DER, and the lengths of a public key and a signature, bytes. */
+export const ed25519 = { oid: oid('06032b6570'), bytes: 32, signatureBytes: 64 } as const

@@ -12,7 +12,7 @@ const paddings = {
   ecdsa: { dsaEncoding: 'der' },
 } as const
 
-/** Of ML-DSA alone the HSM verifies: see Hsm.verify. */
+/** Of ML-DSA and Ed25519ph the HSM verifies: see Hsm.verify. */
 export function verifyMessage({ key }: PublicKey, algorithm: SigningAlgorithm, message: Buffer, signature: Buffer): boolean {
   if (!signsDigests(algorithm)) return verify(null, message, key, signature)
   const { scheme, hash } = digestSigning[algorithm]

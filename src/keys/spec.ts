@@ -87,6 +87,8 @@ export const messageSigning = {
   ED25519_SHA_512: { number: 10, scheme: 'eddsa' },
   /** Pure ML-DSA without a context. */
   ML_DSA_SHAKE_256: { number: 11, scheme: 'mlDsa' },
+  /** Ed25519ph without a context: what it hashes is the caller's digest, which AWS has 64 bytes long. */
+  ED25519_PH_SHA_512: { number: 12, scheme: 'eddsaPrehashed' },
 } as const
 export type MessageSigning = keyof typeof messageSigning
 export const signsMessages = (name: string): name is MessageSigning => Object.hasOwn(messageSigning, name)

@@ -71,6 +71,8 @@ export interface Settings {
   readonly residency: 'wrapped' | 'resident'
   /** How many tokens hold the domain. */
   readonly tokens: number
+  /** Whether every token makes Ed25519ph. */
+  readonly ed25519Prehash: boolean
   readonly cipherMode: MaterialMode
   /** Whether each new signature is verified before it is answered. */
   readonly verifySignatures: boolean

@@ -1,18 +1,19 @@
 // Sign, Verify, GetPublicKey. The HSM signs digests, and messages where the algorithm knows no digest; verification needs the public key alone and runs here, with a key whose row the
-// HSM has found authentic; that of ML-DSA runs in the token.
+// HSM has found authentic; that of ML-DSA and Ed25519ph runs in the token.
 import { createHash } from 'node:crypto'
 import type { KeyEntry } from '../cache/key-entry.ts'
 import { KmsError } from '../errors.ts'
 import type { Hsm } from '../hsm/hsm.ts'
+import { ed25519 } from '../keys/curve.ts'
 import { mlDsaSets } from '../keys/post-quantum.ts'
 import { verifyMessage, verifySigned } from '../keys/signature.ts'
-import { digestSigning, keySpecs, signsDigests, signsMessages, type SigningAlgorithm } from '../keys/spec.ts'
+import { digestSigning, keySpecs, signsDigests, signsMessages, type KeySpecName, type SigningAlgorithm } from '../keys/spec.ts'
 import { usable } from '../keys/state.ts'
 import { blob, enumeration, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
 import { dryRun, grantTokens, keyId, plaintext } from './members.ts'
 import { algorithmsOf } from './metadata.ts'
-import { from, operation, type KeyNeed } from './operation.ts'
+import { from, operation, type KeyNeed, type Settings } from './operation.ts'
 import { publicKeyOf } from './public-key-of.ts'
 
 const messageType = enumeration(['RAW', 'DIGEST', 'EXTERNAL_MU'])
@@ -23,6 +24,9 @@ const signingAlgorithm = enumeration([
 
 /** Of ML-DSA's message representative (FIPS 204, 6.2). */
 const muBytes = 64
+const prehashed = 'ED25519_PH_SHA_512'
+/** Of SHA-512. */
+const prehashedBytes = 64
 
 const need = (permission: `kms:${string}`): KeyNeed => ({
   key: from('KeyId'), permission, usage: 'SIGN_VERIFY', algorithm: 'SigningAlgorithm', states: usable, aliases: true, otherAccounts: true, grantable: true,
@@ -34,9 +38,9 @@ interface Signed {
   readonly SigningAlgorithm: string
 }
 
-/** The algorithm of a key that admit() has let pass. @throws UnsupportedOperationException for what this version has not */
-function algorithmOf({ SigningAlgorithm }: Signed): SigningAlgorithm {
-  if (signsDigests(SigningAlgorithm) || signsMessages(SigningAlgorithm)) return SigningAlgorithm
+/** The algorithm of a key that admit() has let pass. @throws UnsupportedOperationException for what this version, or the token, has not */
+function algorithmOf({ SigningAlgorithm }: Signed, { ed25519Prehash }: Pick<Settings, 'ed25519Prehash'>): SigningAlgorithm {
+  if (signsDigests(SigningAlgorithm) || (signsMessages(SigningAlgorithm) && (SigningAlgorithm !== prehashed || ed25519Prehash))) return SigningAlgorithm
   throw new KmsError('UnsupportedOperationException', `SigningAlgorithm ${SigningAlgorithm} is not supported by the HSM of this deployment.`)
 }
 
@@ -44,17 +48,16 @@ function algorithmOf({ SigningAlgorithm }: Signed): SigningAlgorithm {
  * What the HSM signs: a digest, or the message where the algorithm has none.
  * @throws ValidationException with AWS's text for a digest of another length: before any signature is made or looked at
  */
-function signedOf(input: Signed): Buffer {
-  const algorithm = algorithmOf(input)
+function signedOf(input: Signed, algorithm: SigningAlgorithm): Buffer {
   const { MessageType = 'RAW' } = input
   if (MessageType === 'EXTERNAL_MU' && algorithm === 'ML_DSA_SHAKE_256') throw externalMu(input.Message)
-  if (MessageType === 'EXTERNAL_MU' || (MessageType === 'DIGEST' && !signsDigests(algorithm))) {
+  const takes = signsDigests(algorithm) ? ['RAW', 'DIGEST'] : algorithm === prehashed ? ['DIGEST'] : ['RAW']
+  if (!takes.includes(MessageType)) {
     throw new KmsError('ValidationException', `MessageType ${MessageType} is incompatible with algorithm ${algorithm}.`)
   }
-  if (!signsDigests(algorithm)) return input.Message
-  const { hash, digestBytes } = digestSigning[algorithm]
-  if (MessageType === 'RAW') return createHash(hash).update(input.Message).digest()
-  if (input.Message.length !== digestBytes) throw new KmsError('ValidationException', `Digest is invalid length for algorithm ${algorithm}.`)
+  if (MessageType === 'RAW') return signsDigests(algorithm) ? createHash(digestSigning[algorithm].hash).update(input.Message).digest() : input.Message
+  // Of Ed25519ph the digest is the message: the token hashes it again, as AWS does.
+  if (input.Message.length !== (signsDigests(algorithm) ? digestSigning[algorithm].digestBytes : prehashedBytes)) throw new KmsError('ValidationException', `Digest is invalid length for algorithm ${algorithm}.`)
   return input.Message
 }
 
@@ -63,11 +66,16 @@ const externalMu = (mu: Buffer): KmsError => (mu.length === muBytes
   ? new KmsError('UnsupportedOperationException', 'MessageType EXTERNAL_MU is not supported by the HSM of this deployment.')
   : new KmsError('ValidationException', 'Digest is invalid length for algorithm ML_DSA_SHAKE_256.'))
 
+/** Of those that the token verifies. */
+function signatureBytes(spec: KeySpecName): number | undefined {
+  const { built } = keySpecs[spec]
+  return built?.kind === 'mlDsa' ? mlDsaSets[built.set].signatureBytes : built?.kind === 'edwards' ? ed25519.signatureBytes : undefined
+}
+
 /** Whether a signature over what the HSM signs is the key's. */
 async function isGenuine(hsm: Hsm, entry: KeyEntry, algorithm: SigningAlgorithm, signed: Buffer, signature: Buffer): Promise<boolean> {
-  const { built } = keySpecs[entry.key.spec]
-  if (built?.kind !== 'mlDsa') return verifySigned(entry.key.spec, await publicKeyOf(hsm, entry), algorithm, signed, signature)
-  return signature.length === mlDsaSets[built.set].signatureBytes && entry.spki !== undefined && await hsm.verify(currentOf(entry), entry.spki, signed, signature)
+  if (algorithm !== prehashed && algorithm !== 'ML_DSA_SHAKE_256') return verifySigned(entry.key.spec, await publicKeyOf(hsm, entry), algorithm, signed, signature)
+  return signature.length === signatureBytes(entry.key.spec) && entry.spki !== undefined && await hsm.verify(currentOf(entry), entry.spki, signed, signature)
 }
 
 export const Sign = operation({
@@ -82,8 +90,8 @@ export const Sign = operation({
   audit: ['MessageType', 'SigningAlgorithm', 'DryRun'],
   async handle({ input, keys, hsm, settings }) {
     const { key } = keys.key
-    const algorithm = algorithmOf(input)
-    const signed = signedOf(input)
+    const algorithm = algorithmOf(input, settings)
+    const signed = signedOf(input, algorithm)
     const signature = await hsm.sign(currentOf(keys.key), algorithm, signed)
     if (settings.verifySignatures && !await isGenuine(hsm, keys.key, algorithm, signed, signature)) {
       throw new Error(`the HSM made a signature that does not verify (${algorithm}, ${key.arn})`)
@@ -102,10 +110,10 @@ export const Verify = operation({
   readOnly: true,
   defaults: { MessageType: 'RAW' },
   audit: ['MessageType', 'SigningAlgorithm', 'DryRun'],
-  async handle({ input, keys, hsm }) {
+  async handle({ input, keys, hsm, settings }) {
     const { key } = keys.key
-    const algorithm = algorithmOf(input)
-    const signed = signedOf(input)
+    const algorithm = algorithmOf(input, settings)
+    const signed = signedOf(input, algorithm)
     const genuine = input.MessageType === 'RAW' && signsDigests(algorithm)
       ? verifyMessage(await publicKeyOf(hsm, keys.key), algorithm, input.Message, input.Signature)
       : await isGenuine(hsm, keys.key, algorithm, signed, input.Signature)

@@ -19,5 +19,5 @@ describe('key agreement', () => { agreementContract(() => kryoptic.token.client)
 // It has no secp256k1.
 describe('signatures', () => {
   signatureContract(() => kryoptic.token.client, ['RSA_2048', 'RSA_3072', 'ECC_NIST_P256', 'ECC_NIST_P384', 'ECC_NIST_P521'])
-  edwardsContract(() => kryoptic.token.client, ['wrapped', 'resident'])
+  edwardsContract(() => kryoptic.token.client, ['wrapped', 'resident'], true)
 })

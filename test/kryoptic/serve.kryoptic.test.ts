@@ -1,4 +1,6 @@
 // Post-quantum keys over the AWS API, end to end: an unmodified SDK, `trent serve`, the token.
+import { createHash } from 'node:crypto'
+import { ed25519ph } from '@noble/curves/ed25519.js'
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem1024, ml_kem512, ml_kem768 } from '@noble/post-quantum/ml-kem.js'
 import {
@@ -106,6 +108,30 @@ describe.each([['ML_KEM_512', 'ML-KEM-512', ml_kem512], ['ML_KEM_768', 'ML-KEM-7
     await expect(sdk.send(new DecapsulateCommand({ ...input, SharedSecretCiphertextBlob, DryRun: true }))).rejects.toMatchObject({ name: 'DryRunOperationException' })
     await expect(sdk.send(new SignCommand({ KeyId, SigningAlgorithm: 'ML_DSA_SHAKE_256', Message: altered }))).rejects.toMatchObject({ name: 'InvalidKeyUsageException' })
   })
+})
+
+it('a key of spec ECC_NIST_EDWARDS25519 signs digests by Ed25519ph, and messages', async () => {
+  const { KeyId, arn } = await newKey('ECC_NIST_EDWARDS25519', 'SIGN_VERIFY')
+  const { PublicKey } = await sdk.send(new GetPublicKeyCommand({ KeyId }))
+  const publicKey = Buffer.from(PublicKey ?? []).subarray(-32)
+  const digest = createHash('sha512').update('message').digest()
+  const input = { KeyId, SigningAlgorithm: 'ED25519_PH_SHA_512', MessageType: 'DIGEST', Message: digest } as const
+  const { Signature = new Uint8Array() } = await sdk.send(new SignCommand(input))
+  // The digest is hashed again, as AWS does.
+  expect(ed25519ph.verify(Signature, digest, publicKey)).toBe(true)
+  expect(ed25519ph.verify(Signature, Buffer.from('message'), publicKey)).toBe(false)
+  expect(await sdk.send(new VerifyCommand({ ...input, Signature }))).toMatchObject({ KeyId: arn, SignatureValid: true })
+  const invalid = { name: 'KMSInvalidSignatureException' }
+  await expect(sdk.send(new VerifyCommand({ ...input, Message: createHash('sha512').update('massage').digest(), Signature }))).rejects.toMatchObject(invalid)
+  for (const wrong of [Signature.subarray(1), Buffer.concat([Signature, Buffer.alloc(1)]), Buffer.alloc(64)]) await expect(sdk.send(new VerifyCommand({ ...input, Signature: wrong }))).rejects.toMatchObject(invalid)
+  // Neither is the other.
+  const pure = { KeyId, SigningAlgorithm: 'ED25519_SHA_512', Message: digest } as const
+  await expect(sdk.send(new VerifyCommand({ ...pure, Signature }))).rejects.toMatchObject(invalid)
+  const { Signature: ofMessage } = await sdk.send(new SignCommand(pure))
+  await expect(sdk.send(new VerifyCommand({ ...input, Signature: ofMessage }))).rejects.toMatchObject(invalid)
+  const refusal = (what: Promise<unknown>, message: string) => expect(what).rejects.toMatchObject({ name: 'ValidationException', message })
+  await refusal(sdk.send(new SignCommand({ ...input, MessageType: 'RAW' })), 'MessageType RAW is incompatible with algorithm ED25519_PH_SHA_512.')
+  await refusal(sdk.send(new SignCommand({ ...input, Message: digest.subarray(1) })), 'Digest is invalid length for algorithm ED25519_PH_SHA_512.')
 })
 
 it('other keys work beside them', async () => {

@@ -60,7 +60,7 @@ export function signatureContract(client: () => HsmClient, specs: readonly KeySp
 }
 
 /** Ed25519, over messages. Deterministic, so that a token which hashes in another way shows. */
-export function edwardsContract(client: () => HsmClient, residencies: readonly ('wrapped' | 'resident')[]): void {
+export function edwardsContract(client: () => HsmClient, residencies: readonly ('wrapped' | 'resident')[], prehash = false): void {
   it.each(residencies)('ECC_NIST_EDWARDS25519 signs, %s', async residency => {
     const changes = { spec: 'ECC_NIST_EDWARDS25519', usage: 'SIGN_VERIFY', cipherMode: 'none' } as const
     const made = await client().create(residency === 'wrapped' ? newPlan(changes) : residentPlan(changes), false)
@@ -72,6 +72,7 @@ export function edwardsContract(client: () => HsmClient, residencies: readonly (
       expect(verify(null, message, key, signature)).toBe(true)
       expect(await client().sign(made, 'ED25519_SHA_512', Buffer.from(message))).toEqual(signature)
     }
+    if (!prehash) await expect(client().sign(made, 'ED25519_PH_SHA_512', Buffer.alloc(64))).rejects.toThrow(new MaterialRefused('this kind of token makes no Ed25519ph'))
     for (const length of [0, 4_097]) await expect(client().sign(made, 'ED25519_SHA_512', Buffer.alloc(length))).rejects.toThrow('died twice')
     await expect(client().sign(made, 'ECDSA_SHA_256', Buffer.alloc(32))).rejects.toThrow(MaterialRefused)
   })

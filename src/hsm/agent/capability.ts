@@ -59,7 +59,7 @@ export const capabilityTitles = {
   'ecdh-p384': 'ECDH on P-384, the same as OpenSSL\'s',
   'ecdh-p521': 'ECDH on P-521, the same as OpenSSL\'s',
   'ed25519': 'Ed25519 key pair and signature, verified by OpenSSL',
-  'ed25519ph': 'Ed25519ph, which must not be a pure signature',
+  'ed25519ph': 'Ed25519ph (RFC 8032), which must not be a pure signature',
   'wrap-ed25519': 'an Ed25519 private key wrapped and back',
   'ml-dsa-44': 'ML-DSA-44 key pair and signature, verified by the token',
   'ml-dsa-65': 'ML-DSA-65 key pair and signature, verified by the token',

@@ -1,12 +1,11 @@
 // ML-KEM in the HSM: a secret shared with the holder of a public key, and the holder's side of it (FIPS 203).
-import { createHash } from 'node:crypto'
 import type { Handle } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
-import { mlKemSets, parameterSet, postQuantumKey, sharedSecretBytes, type MlDsaSet, type MlKemSet } from '../../keys/post-quantum.ts'
+import { mlKemSets, sharedSecretBytes, type MlKemSet } from '../../keys/post-quantum.ts'
 import { keySpecs } from '../../keys/spec.ts'
 import { FrameError } from './frames.ts'
 import type { OpenKey } from './keys-in-use.ts'
-import { newerKeyTypes } from './newer.ts'
+import { withPublicKey } from './public-object.ts'
 import { Refused } from './refused.ts'
 import type { Session } from './session.ts'
 import type { Attributes } from './template.ts'
@@ -19,7 +18,7 @@ const secretAttributes: Attributes = {
 /** `spki`: the key's own, as the row has it. Gives the secret, and behind it the ciphertext. @throws FrameError, Refused, Fault */
 export function encapsulate(session: Session, key: OpenKey, spki: Buffer): Buffer {
   const set = setOf(key)
-  return withPublicKey(session, key, set, spki, publicKey => {
+  return withPublicKey(session, key, spki, publicKey => {
     const { ciphertext, secret } = session.encapsulate(publicKey, secretAttributes, mlKemSets[set].ciphertextBytes)
     const value = taken(session, secret)
     const both = Buffer.concat([value, ciphertext])
@@ -33,21 +32,6 @@ export function decapsulate(session: Session, key: OpenKey, ciphertext: Buffer):
   if (ciphertext.length !== mlKemSets[setOf(key)].ciphertextBytes) throw new FrameError('ciphertext length')
   return taken(session, session.decapsulate(key.handle, secretAttributes, ciphertext))
 }
-
-/** Does something with the public half, which comes from the gateway and is held against the row. @throws Refused when it is another's */
-export function withPublicKey<T>(session: Session, { spkiDigest }: OpenKey, set: MlDsaSet | MlKemSet, spki: Buffer, run: (publicKey: Handle) => T): T {
-  const value = createHash('sha256').update(spki).digest().equals(spkiDigest) ? postQuantumKey(parameterSet(set), spki) : undefined
-  if (value === undefined) throw new Refused('the public key is not the one that the material row names')
-  const publicKey = session.create({ CLASS: pkcs11.CKO_PUBLIC_KEY, TOKEN: false, PRIVATE: false, PARAMETER_SET: parameterSet(set).number, VALUE: value, ...publicUse(set) })
-  try {
-    return run(publicKey)
-  } finally {
-    session.destroy(publicKey)
-  }
-}
-
-const publicUse = (set: MlDsaSet | MlKemSet): Attributes =>
-  (set in mlKemSets ? { KEY_TYPE: newerKeyTypes.ML_KEM, ENCAPSULATE: true } : { KEY_TYPE: newerKeyTypes.ML_DSA, VERIFY: true })
 
 function setOf({ spec }: OpenKey): MlKemSet {
   const { built } = keySpecs[spec]

@@ -54,6 +54,9 @@ const signs = (...allowed: readonly number[]): PairUse => ({
   uses: { ...noPrivateUse, SIGN: true }, publicUses: { ...noPublicUse, VERIFY: true }, allowed: () => allowed, verbs: new Set<Verb>(['sign', 'authenticate']),
 })
 
+/** Of keys whose signatures node:crypto does not know, or not all of them. */
+const signingVerbs: ReadonlySet<Verb> = new Set<Verb>(['sign', 'verify', 'authenticate'])
+
 /** What a private key may do, by its usage; what is not here is not made. */
 const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Record<KeyUsage, PairUse>>>>> = {
   rsa: {
@@ -64,8 +67,8 @@ const pairUses: Readonly<Record<PairKind['making']['kind'], Readonly<Partial<Rec
       verbs: new Set<Verb>(['decrypt', 'reencrypt', 'authenticate']),
     },
   },
-  edwards: { SIGN_VERIFY: signs(newer.EDDSA) },
-  mlDsa: { SIGN_VERIFY: { ...signs(newer.ML_DSA), verbs: new Set<Verb>(['sign', 'verify', 'authenticate']) } },
+  edwards: { SIGN_VERIFY: { ...signs(newer.EDDSA), verbs: signingVerbs } },
+  mlDsa: { SIGN_VERIFY: { ...signs(newer.ML_DSA), verbs: signingVerbs } },
   mlKem: {
     ENCAPSULATE_DECAPSULATE: {
       uses: { ...noPrivateUse, DECAPSULATE: true }, publicUses: { ...noPublicUse, ENCAPSULATE: true }, allowed: () => [newer.ML_KEM],

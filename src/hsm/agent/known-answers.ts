@@ -39,3 +39,10 @@ export const curves = {
   'p521': { oid: hex('06052b81040023'), jwk: 'P-521', node: 'secp521r1', bytes: 66, hash: 'sha512' },
   'secp256k1': { oid: hex('06052b8104000a'), jwk: 'secp256k1', node: 'secp256k1', bytes: 32, hash: 'sha256' },
 } as const
+
+/** Ed25519ph: RFC 8032, section 7.3. */
+export const ed25519phAnswer = {
+  publicKey: hex('ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf'),
+  message: Buffer.from('abc'),
+  signature: hex('98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae4131f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406'),
+} as const

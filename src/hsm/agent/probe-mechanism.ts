@@ -1,7 +1,6 @@
 // Mechanisms that the probe tries beyond those of template.ts, with parameters of the same care: nothing untyped reaches pkcs11js.
 import pkcs11 from 'pkcs11js'
 import type { ECDH1, Mechanism, RsaPSS } from 'pkcs11js'
-import { newer } from './newer.ts'
 
 export const hashBits = [256, 384, 512] as const
 export type HashBits = (typeof hashBits)[number]
@@ -25,13 +24,4 @@ export function pssMechanism(bits: HashBits): Mechanism {
 export function ecdhMechanism(point: Buffer): Mechanism {
   const parameter: ECDH1 = { type: pkcs11.CK_PARAMS_EC_DH, kdf: pkcs11.CKD_NULL, publicData: point }
   return { mechanism: pkcs11.CKM_ECDH1_DERIVE, parameter }
-}
-
-const eddsaParametersBytes = 24
-
-/** CK_EDDSA_PARAMS with phFlag set and no context. */
-export function ed25519phMechanism(): Mechanism {
-  const parameter = Buffer.alloc(eddsaParametersBytes)
-  parameter[0] = 1
-  return { mechanism: newer.EDDSA, parameter }
 }

@@ -21,6 +21,8 @@ export interface Profile {
   readonly unwrapTemplate: boolean
   /** Whether a template that unwraps an EC private key must hold CKA_NSS_DB, of any value: NSS calls it incomplete without. */
   readonly nssDatabaseAttribute: boolean
+  /** Whether CK_EDDSA_PARAMS.phFlag is heeded: SoftHSM takes it and makes a pure signature. Only what was measured may be true here. */
+  readonly ed25519Prehash: boolean
   /** How `hsm init-token` makes a token usable: C_InitToken and C_InitPIN, C_InitPIN alone, or the vendor's own tools. */
   readonly initialisation: 'token' | 'pin' | 'vendor'
   /** CKR values that mean something else here than in fault-class.ts. */
@@ -59,6 +61,7 @@ const softhsm: Profile = {
   allowedMechanisms: true,
   unwrapTemplate: true,
   nssDatabaseAttribute: false,
+  ed25519Prehash: false,
   initialisation: 'token',
   faults: new Map(),
   revealsPinState: true,
@@ -79,6 +82,7 @@ const nss: Profile = {
   allowedMechanisms: false,
   unwrapTemplate: false,
   nssDatabaseAttribute: true,
+  ed25519Prehash: false,
   initialisation: 'pin',
   faults: new Map(),
   revealsPinState: false,
@@ -96,6 +100,7 @@ const kryoptic: Profile = {
   allowedMechanisms: true,
   unwrapTemplate: true,
   nssDatabaseAttribute: false,
+  ed25519Prehash: true,
   initialisation: 'token',
   // Whatever OpenSSL refuses, a wrong OAEP padding too.
   faults: new Map<number, FaultClass>([[ckr.DEVICE_ERROR, 'ambiguous']]),
@@ -114,6 +119,7 @@ const cloudhsm: Profile = {
   allowedMechanisms: false,
   unwrapTemplate: true,
   nssDatabaseAttribute: false,
+  ed25519Prehash: false,
   initialisation: 'vendor',
   // How its client says that it is throttled.
   faults: new Map<number, FaultClass>([[ckr.FUNCTION_FAILED, 'busy'], [ckr.OPERATION_ACTIVE, 'busy']]),
@@ -133,6 +139,7 @@ const luna: Profile = {
   allowedMechanisms: false,
   unwrapTemplate: true,
   nssDatabaseAttribute: false,
+  ed25519Prehash: false,
   initialisation: 'vendor',
   faults: new Map(),
   revealsPinState: false,
@@ -150,6 +157,7 @@ const nshield: Profile = {
   allowedMechanisms: true,
   unwrapTemplate: true,
   nssDatabaseAttribute: false,
+  ed25519Prehash: false,
   initialisation: 'vendor',
   faults: new Map(),
   revealsPinState: false,

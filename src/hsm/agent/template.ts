@@ -78,6 +78,8 @@ export const mechanisms = {
   ecdsa: (): Mechanism => ({ mechanism: pkcs11.CKM_ECDSA }),
   /** Pure Ed25519, over a message. */
   eddsa: (): Mechanism => ({ mechanism: newer.EDDSA }),
+  /** CK_EDDSA_PARAMS with phFlag set and no context. */
+  eddsaPrehashed: (): Mechanism => ({ mechanism: newer.EDDSA, parameter: Buffer.from([1, ...Buffer.alloc(eddsaParametersBytes - 1)]) }),
   mlDsaKeyPairGen: (): Mechanism => ({ mechanism: newer.ML_DSA_KEY_PAIR_GEN }),
   mlKemKeyPairGen: (): Mechanism => ({ mechanism: newer.ML_KEM_KEY_PAIR_GEN }),
   /** Pure ML-DSA over a message, hedged where the token has it so, without a context. */
@@ -99,6 +101,9 @@ export const mechanisms = {
   rsaRaw: (): Mechanism => ({ mechanism: pkcs11.CKM_RSA_X_509 }),
   oaep: (hash: 'SHA-1' | 'SHA-256'): Mechanism => ({ mechanism: pkcs11.CKM_RSA_PKCS_OAEP, parameter: oaepParameters[hash] }),
 } as const
+
+/** A flag, padding, a length, a pointer. */
+const eddsaParametersBytes = 24
 
 const pssParameters: Readonly<Record<SignatureHash, RsaPSS>> = {
   sha256: { type: pkcs11.CK_PARAMS_RSA_PSS, hashAlg: pkcs11.CKM_SHA256, mgf: pkcs11.CKG_MGF1_SHA256, saltLen: 32 },

@@ -73,9 +73,9 @@ export const keyVerbs: Readonly<Partial<Record<Verb, KeyVerb>>> = {
     },
   },
   /** The number of the algorithm, see keys/spec.ts, and the digest or message. */
-  sign: withKey(2, (bench, key, [algorithm = empty, signed = empty]) => sign(bench.session, key, algorithm, signed)),
+  sign: withKey(2, (bench, key, [algorithm = empty, signed = empty]) => sign(bench, key, algorithm, signed)),
   /** The key's SubjectPublicKeyInfo, message and signature. */
-  verify: withKey(3, (bench, key, [spki = empty, message = empty, signature = empty]) => verify(bench.session, key, spki, message, signature)),
+  verify: withKey(3, (bench, key, [spki = empty, message = empty, signature = empty]) => verify(bench, key, spki, message, signature)),
   /** The key's SubjectPublicKeyInfo. */
   encapsulate: withKey(1, (bench, key, [spki = empty]) => encapsulate(bench.session, key, spki)),
   decapsulate: withKey(1, (bench, key, [ciphertext = empty]) => decapsulate(bench.session, key, ciphertext)),
