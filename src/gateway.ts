@@ -59,6 +59,7 @@ export interface Gateway {
 
 /** Resolves when requests are served. @throws StartError, DatabaseError */
 export async function openGateway({ config, log, version, tokens, step, limits }: GatewayOptions): Promise<Gateway> {
+  const attestation = trustOf(config)
   const metrics = createMetrics({ version, operations: [...operations.keys(), ...stsOperations.keys()], tokens: config.hsm.tokens.map(token => token.label) })
   const pool = openPool(config.database.url, { ...poolLimits, connections: config.database.poolSize }, err => { log.warn({ err }, 'an idle Postgres connection broke') })
   const hsm = openHsm({ config, log, pool, metrics })
@@ -77,7 +78,7 @@ export async function openGateway({ config, log, version, tokens, step, limits }
     region: config.region,
     settings: {
       residency: config.keys.residency, tokens: config.hsm.tokens.length, ed25519Prehash: config.hsm.tokens.every(makesEd25519ph), cipherMode: config.keys.cipherMode, verifySignatures: config.keys.verifySignatures, keyQuota: config.keys.quota,
-      attestation: trustOf(config),
+      attestation,
       get makes() { return hsm.makes },
     },
     pool, cache, hsm: countedHsm(hsm, invocations), pairs: new KeyPairs(), effects, journal, transactions,
@@ -124,12 +125,12 @@ interface CacheParts {
   readonly metrics: Metrics
 }
 
-/** One HSM out of the tokens. */
 /** @throws StartError */
 function trustOf({ attestation: { rootsFile, maxAgeSeconds } }: Config): AttestationTrust | null {
   return rootsFile === undefined ? null : { roots: readRoots(rootsFile), maxAgeSeconds }
 }
 
+/** One HSM out of the tokens. */
 function openHsm({ config, log, pool, metrics }: CacheParts): HsmPool {
   let canary: PoolCanary | undefined
   let read = -Infinity

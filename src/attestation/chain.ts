@@ -35,6 +35,7 @@ function read(bytes: Uint8Array): X509Certificate {
 }
 
 function requireValid({ validFrom, validTo }: X509Certificate, now: Date): void {
-  if (now < new Date(validFrom)) throw new AttestationRefused('a certificate of it is not valid yet')
-  if (now > new Date(validTo)) throw new AttestationRefused('a certificate of it has expired')
+  // Not the other way round: a date that cannot be read compares false with everything.
+  if (!(now >= new Date(validFrom))) throw new AttestationRefused('a certificate of it is not valid yet')
+  if (!(now <= new Date(validTo))) throw new AttestationRefused('a certificate of it has expired')
 }

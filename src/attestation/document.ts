@@ -1,6 +1,6 @@
 // Attestation documents of AWS Nitro Enclaves, and of what else speaks their format (aws-nitro-enclaves-nsm-api, docs/attestation_process.md):
 // a COSE_Sign1 whose payload names the enclave by its measurements and holds the public key that answers are to be encrypted to.
-import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto'
+import { constants, createPublicKey, publicEncrypt, type KeyObject, type X509Certificate } from 'node:crypto'
 import { verifyChain } from './chain.ts'
 import { readCbor, readSign1 } from './cose.ts'
 import { AttestationRefused } from './refused.ts'
@@ -66,7 +66,22 @@ function publicKeyOf(spki: Buffer): KeyObject {
   }
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
   if (key.asymmetricKeyType !== 'rsa' || bits < leastBits || bits > mostBits) throw new AttestationRefused(`its public_key is not RSA of ${leastBits} to ${mostBits} bits`)
+  requireUsable(key)
   return key
+}
+
+/** Who runs any enclave chooses its key: by an exponent of 1 everybody would read the answer, and some keys encrypt nothing at all. */
+function requireUsable(key: KeyObject): void {
+  const exponent = key.asymmetricKeyDetails?.publicExponent ?? 0n
+  try {
+    if (exponent >= 3n && exponent % 2n === 1n && exponent < 2n ** 64n) {
+      publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, Buffer.alloc(32))
+      return
+    }
+  } catch {
+    // An even modulus, say.
+  }
+  throw new AttestationRefused('its public_key is no RSA key that can be used')
 }
 
 const bytesOf = (payload: ReadonlyMap<unknown, unknown>, name: string): Buffer => asBytes(payload.get(name), name)

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { decode, encode } from 'cbor2'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -34,6 +34,10 @@ describe('a document is believed', () => {
     expect(verifyDocument(document, own, now()).publicKey.equals(enclave.publicKey)).toBe(true)
   })
 })
+
+const { n: modulus = '' } = enclave.publicKey.export({ format: 'jwk' })
+const even = Buffer.concat([Buffer.from(modulus, 'base64url').subarray(0, -1), Buffer.alloc(1)]).toString('base64url')
+const rsa = (n = '', e = ''): Uint8Array => new Uint8Array(createPublicKey({ key: { kty: 'RSA', n, e }, format: 'jwk' }).export({ type: 'spki', format: 'der' }))
 
 const refused = (document: Buffer, why: RegExp, at = now(), held = own): void => {
   expect(() => verifyDocument(document, held, at)).toThrow(AttestationRefused)
@@ -96,6 +100,8 @@ describe('a document is refused', () => {
     const ec = generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).publicKey
     refused(changed({ public_key: new Uint8Array(ec.export({ type: 'spki', format: 'der' })) }), /not RSA/)
     refused(documentOf(maker, newEnclave(1_024)), /not RSA of 2048/)
+    // By these anybody would read the answer, or nobody could write it.
+    for (const [n, e] of [[modulus, 'AQ'], [modulus, 'Ag'], [modulus, 'AQAAAAAAAAAB'], [even, 'AQAB']]) refused(changed({ public_key: rsa(n, e) }), /no RSA key that can be used/)
     refused(changed({ module_id: undefined }), /no module_id/)
     refused(changed({ pcrs: undefined }), /no pcrs/)
     refused(changed({ pcrs: new Map([[0, new Uint8Array(7)]]) }), /pcrs are none/)
