@@ -56,8 +56,9 @@ async function throughTheAgent(client: HsmClient, made: MadeMaterial, hash: Hash
   return await timed(Number(values.samples), async (kind, input) => {
     try {
       await client.decryptRsa(made, algorithm, Buffer.from(pool.get(kind)?.[input] ?? []))
-    } catch {
-      return
+    } catch (thrown) {
+      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'InvalidCiphertextException') return
+      throw thrown
     }
     throw new Error(`${kind} was opened`)
   })
@@ -69,8 +70,9 @@ async function unpadding(): Promise<Comparison[]> {
   return await timed(Number(values.unpaddings), (kind, input) => {
     try {
       unpadOaep('sha256', pool.get(kind)?.[input] ?? Buffer.alloc(0))
-    } catch {
-      return
+    } catch (thrown) {
+      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'InvalidCiphertextException') return
+      throw thrown
     }
     throw new Error(`${kind} was opened`)
   })

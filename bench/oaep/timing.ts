@@ -27,7 +27,9 @@ export function compare(times: ReadonlyMap<string, readonly number[]>): Comparis
 
 function welch(one: readonly number[], other: readonly number[]): number {
   const [a, b] = [moments(one), moments(other)]
-  return (a.mean - b.mean) / Math.sqrt(a.variance / one.length + b.variance / other.length)
+  const t = (a.mean - b.mean) / Math.sqrt(a.variance / one.length + b.variance / other.length)
+  if (Number.isNaN(t)) throw new Error('too few measurements to compare')
+  return t
 }
 
 function moments(values: readonly number[]): { mean: number; variance: number } {
