@@ -1,6 +1,5 @@
 // Encapsulate, Decapsulate: ML-KEM, both sides in the token.
 import { invalidCiphertext } from '../keys/ciphertext.ts'
-import { KmsError } from '../errors.ts'
 import { mlKemSets } from '../keys/post-quantum.ts'
 import { keySpecs } from '../keys/spec.ts'
 import { usable } from '../keys/state.ts'
@@ -8,6 +7,9 @@ import { enumeration, required } from '../shape/shape.ts'
 import { currentOf } from './current-material.ts'
 import { ciphertextBlob, dryRun, grantTokens, keyId } from './members.ts'
 import { from, operation, type KeyNeed } from './operation.ts'
+
+/** Where someone has taken it out of the database: the agent refuses it, with the alarm. */
+const none = Buffer.alloc(0)
 
 const algorithm = enumeration(['ML_KEM'])
 const need = (permission: `kms:${string}`): KeyNeed => ({
@@ -22,8 +24,7 @@ export const Encapsulate = operation({
   audit: ['EncapsulationAlgorithm', 'DryRun'],
   async handle({ input, keys, hsm }) {
     const { key, spki } = keys.key
-    if (spki === undefined) throw new KmsError('UnsupportedOperationException')
-    const { secret, ciphertext } = await hsm.encapsulate(currentOf(keys.key), spki)
+    const { secret, ciphertext } = await hsm.encapsulate(currentOf(keys.key), spki ?? none)
     return { KeyId: key.arn, SharedSecret: secret, SharedSecretCiphertextBlob: ciphertext, EncapsulationAlgorithm: input.EncapsulationAlgorithm }
   },
 })
