@@ -83,7 +83,8 @@ export class HsmClient implements Hsm {
   }
 
   async verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer, lost?: Losses): Promise<boolean> {
-    return payloadOf(await this.#withKey('verify', material, [spki, message, signature], lost))[0] === 1
+    const answer = await this.#withKey('verify', material, [spki, message, signature], lost)
+    return answer.status !== 'invalid' && payloadOf(answer)[0] === 1
   }
 
   async encapsulate(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<SharedSecret> {
@@ -92,7 +93,9 @@ export class HsmClient implements Hsm {
   }
 
   async decapsulate(material: SealedMaterial, ciphertext: Buffer, lost?: Losses): Promise<Buffer> {
-    return payloadOf(await this.#withKey('decapsulate', material, [ciphertext], lost))
+    const answer = await this.#withKey('decapsulate', material, [ciphertext], lost)
+    if (answer.status === 'invalid') throw invalidCiphertext()
+    return payloadOf(answer)
   }
 
   async deriveSecret(material: SealedMaterial, spki: Buffer, lost?: Losses): Promise<Buffer> {

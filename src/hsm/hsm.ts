@@ -38,7 +38,7 @@ export interface Hsm {
   verify(material: SealedMaterial, spki: Buffer, message: Buffer, signature: Buffer): Promise<boolean>
   /** ML-KEM: a new secret of 32 bytes, and the ciphertext of which the key makes the same. @throws MaterialRefused when `spki` is another's */
   encapsulate(material: SealedMaterial, spki: Buffer): Promise<SharedSecret>
-  /** The secret of a ciphertext of the key's length; of one that was not made for the key, 32 bytes that nobody else knows. */
+  /** The secret of a ciphertext of the key's length; of one that was not made for the key, 32 bytes that nobody else knows. @throws InvalidCiphertextException where the token has none */
   decapsulate(material: SealedMaterial, ciphertext: Buffer): Promise<Buffer>
   /** ECDH with a public key that pointOf takes for the key's curve: the x coordinate, as long as the curve's. */
   deriveSecret(material: SealedMaterial, spki: Buffer): Promise<Buffer>

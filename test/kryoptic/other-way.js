@@ -2,6 +2,7 @@
 // argv: JSON with library, pin and work, a list of { verify: { publicKey, set, message, signature } } and { encapsulate: { publicKey, set, ciphertextBytes } },
 // bytes in hex. Prints a list: whether it verifies; secret and ciphertext.
 import pkcs11 from 'pkcs11js'
+import { secretAttributes } from '../../dist/hsm/agent/encapsulation.js'
 import { newer, newerKeyTypes } from '../../dist/hsm/agent/newer.js'
 import { Session } from '../../dist/hsm/agent/session.js'
 
@@ -14,7 +15,6 @@ const session = new Session(p11, p11.C_OpenSession(p11.C_GetSlotList(true)[0], p
 p11.C_Login(session.handle, pkcs11.CKU_USER, pin)
 
 const publicKey = (keyType, use, set, value) => session.create({ CLASS: pkcs11.CKO_PUBLIC_KEY, KEY_TYPE: keyType, TOKEN: false, PRIVATE: false, PARAMETER_SET: set, VALUE: bytes(value), ...use })
-const secret = { CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_GENERIC_SECRET, TOKEN: false, PRIVATE: true, SENSITIVE: false, EXTRACTABLE: true, VALUE_LEN: 32 }
 
 const results = work.map(({ verify, encapsulate }) => {
   if (verify !== undefined) {
@@ -22,7 +22,7 @@ const results = work.map(({ verify, encapsulate }) => {
     return session.verify({ mechanism: newer.ML_DSA }, key, bytes(verify.message), bytes(verify.signature))
   }
   const key = publicKey(newerKeyTypes.ML_KEM, { ENCAPSULATE: true }, encapsulate.set, encapsulate.publicKey)
-  const made = session.encapsulate(key, secret, encapsulate.ciphertextBytes)
+  const made = session.encapsulate(key, secretAttributes, encapsulate.ciphertextBytes)
   return { secret: session.get(made.secret, 'VALUE').toString('hex'), ciphertext: made.ciphertext.toString('hex') }
 })
 process.stdout.write(JSON.stringify(results))

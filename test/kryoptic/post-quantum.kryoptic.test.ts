@@ -33,7 +33,7 @@ async function make(spec: KeySpecName, usage: KeyUsage): Promise<Made> {
   const made = await client.create(residentPlan({ spec, usage, cipherMode: 'none' }), false)
   return { made, spki: made.spki ?? Buffer.alloc(0) }
 }
-const flipped = (bytes: Buffer, at: number): Buffer => Buffer.from(bytes).fill((bytes.at(at) ?? 0) ^ 1, at)
+const flipped = (bytes: Buffer, at: number): Buffer => Buffer.from(bytes).fill((bytes.at(at) ?? 0) ^ 1, at, at + 1)
 
 describe.each([['ML_DSA_44', 'ML-DSA-44', ml_dsa44], ['ML_DSA_65', 'ML-DSA-65', ml_dsa65], ['ML_DSA_87', 'ML-DSA-87', ml_dsa87]] as const)('%s', (spec, name, other) => {
   const set = mlDsaSets[name]
@@ -50,21 +50,8 @@ describe.each([['ML_DSA_44', 'ML-DSA-44', ml_dsa44], ['ML_DSA_65', 'ML-DSA-65', 
       expect(other.verify(signature, randomBytes(length), publicKey)).toBe(false)
       expect(await client.verify(key.made, key.spki, Buffer.from(message), signature)).toBe(true)
       expect(await client.verify(key.made, key.spki, randomBytes(length), signature)).toBe(false)
-      for (const at of [0, 32, signature.length >> 1, signature.length - 1]) {
-        const changed = Buffer.from(signature)
-        changed[at] = (changed[at] ?? 0) ^ 1
-        expect(await client.verify(key.made, key.spki, Buffer.from(message), changed)).toBe(false)
-      }
+      for (const at of [0, 32, signature.length >> 1, signature.length - 1]) expect(await client.verify(key.made, key.spki, Buffer.from(message), flipped(signature, at))).toBe(false)
     }
-  })
-
-  it('takes no signature with a context for one without', async () => {
-    const key = await make(spec, 'SIGN_VERIFY')
-    const { publicKey, secretKey } = other.keygen(randomBytes(32))
-    const message = Buffer.from('message')
-    expect(other.verify(other.sign(message, secretKey), message, publicKey)).toBe(true)
-    const signature = await sign(key, message)
-    expect(other.verify(signature, message, postQuantumKey(set, key.spki) ?? Buffer.alloc(0), { context: Buffer.from('context') })).toBe(false)
   })
 
   it('verifies with the public key of the row alone, and signs with no other algorithm', async () => {

@@ -3,6 +3,8 @@ import type { Handle } from 'pkcs11js'
 import pkcs11 from 'pkcs11js'
 import { mlKemSets, sharedSecretBytes, type MlKemSet } from '../../keys/post-quantum.ts'
 import { keySpecs } from '../../keys/spec.ts'
+import { ckr } from './ckr.ts'
+import { Fault } from './fault.ts'
 import { FrameError } from './frames.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { withPublicKey } from './public-object.ts'
@@ -11,7 +13,7 @@ import type { Session } from './session.ts'
 import type { Attributes } from './template.ts'
 
 /** It leaves the HSM: that is what it is for. */
-const secretAttributes: Attributes = {
+export const secretAttributes: Attributes = {
   CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_GENERIC_SECRET, TOKEN: false, PRIVATE: true, SENSITIVE: false, EXTRACTABLE: true, VALUE_LEN: sharedSecretBytes,
 }
 
@@ -19,8 +21,13 @@ const secretAttributes: Attributes = {
 export function encapsulate(session: Session, key: OpenKey, spki: Buffer): Buffer {
   const set = setOf(key)
   return withPublicKey(session, key, spki, publicKey => {
-    const { ciphertext, secret } = session.encapsulate(publicKey, secretAttributes, mlKemSets[set].ciphertextBytes)
+    const { ciphertextBytes } = mlKemSets[set]
+    const { ciphertext, secret } = session.encapsulate(publicKey, secretAttributes, ciphertextBytes)
     const value = taken(session, secret)
+    if (ciphertext.length !== ciphertextBytes) {
+      value.fill(0)
+      throw new Fault('C_EncapsulateKey', ckr.FUNCTION_FAILED)
+    }
     const both = Buffer.concat([value, ciphertext])
     value.fill(0)
     return both
@@ -42,8 +49,9 @@ function setOf({ spec }: OpenKey): MlKemSet {
 function taken(session: Session, secret: Handle): Buffer {
   try {
     const value = session.get(secret, 'VALUE')
-    if (value.length !== sharedSecretBytes) throw new Refused('the token made a secret of another length')
-    return value
+    if (value.length === sharedSecretBytes) return value
+    value.fill(0)
+    throw new Fault('C_GetAttributeValue', ckr.FUNCTION_FAILED)
   } finally {
     session.destroy(secret)
   }

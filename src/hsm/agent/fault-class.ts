@@ -37,7 +37,7 @@ const usual: Readonly<Record<FaultClass, readonly number[]>> = {
 
 /** Where these mean a device everywhere else, at these calls they may as well mean what a stranger sent. */
 const ambiguousCodes: ReadonlySet<number> = new Set([ckr.GENERAL_ERROR, ckr.FUNCTION_FAILED, ckr.ARGUMENTS_BAD])
-const ambiguousCalls: ReadonlySet<string> = new Set<TimedFunction>(['C_Decrypt', 'C_UnwrapKey'])
+const ambiguousCalls: ReadonlySet<string> = new Set<TimedFunction>(['C_Decrypt', 'C_UnwrapKey', 'C_Verify', 'C_DecapsulateKey'])
 
 const usualByCode: ReadonlyMap<number, FaultClass> = new Map(
   Object.entries(usual).flatMap(([name, codes]) => codes.map(code => [code, name as FaultClass] as const)),

@@ -23,12 +23,21 @@ export function attributesOf(attributes: Attributes): NativeAttribute[] {
   })
 }
 
-/** One behind the other, as an array that is itself the value of an attribute. */
+/**
+ * One behind the other, as an array that is itself the value of an attribute. The array holds bare addresses: the values lie behind it in the
+ * same memory, since nothing else would keep them from the garbage collector.
+ */
 export function nestedAttributes(attributes: Attributes): Buffer {
   const entries = attributesOf(attributes)
-  const bytes = Buffer.alloc(koffi.sizeof(attribute) * entries.length)
-  entries.forEach((entry, i) => { koffi.encode(bytes, i * koffi.sizeof(attribute), attribute, entry) })
-  return bytes
+  const arrayBytes = koffi.sizeof(attribute) * entries.length
+  const whole = Buffer.alloc(entries.reduce((sum, { pValue }) => sum + pValue.length, arrayBytes))
+  let at = arrayBytes
+  entries.forEach(({ pValue, ...entry }, i) => {
+    const value = whole.subarray(at, at += pValue.length)
+    pValue.copy(value)
+    koffi.encode(whole, i * koffi.sizeof(attribute), attribute, { ...entry, pValue: value })
+  })
+  return whole.subarray(0, arrayBytes)
 }
 
 export const numberOf = (handle: Handle): bigint => handle.readBigUInt64LE()

@@ -3,17 +3,14 @@
 import pkcs11 from 'pkcs11js'
 import type { Handle, KeyPair } from 'pkcs11js'
 import { mlDsaSets, mlKemSets, sharedSecretBytes, type MlDsaSet, type MlKemSet } from '../../keys/post-quantum.ts'
+import { secretAttributes } from './encapsulation.ts'
 import { sample } from './known-answers.ts'
 import { newer, newerKeyTypes } from './newer.ts'
 import { WrongAnswer, type ProbeBench } from './probe-bench.ts'
-import { mechanisms, type Attributes } from './template.ts'
+import { mechanisms } from './template.ts'
 
 const signing = [newer.ML_DSA_KEY_PAIR_GEN, newer.ML_DSA]
 const encapsulating = [newer.ML_KEM_KEY_PAIR_GEN, newer.ML_KEM]
-const secret: Attributes = {
-  CLASS: pkcs11.CKO_SECRET_KEY, KEY_TYPE: pkcs11.CKK_GENERIC_SECRET, TOKEN: false, PRIVATE: true, SENSITIVE: false, EXTRACTABLE: true, VALUE_LEN: sharedSecretBytes,
-}
-
 export function probeMlDsa(bench: ProbeBench): void {
   const pair = (set: MlDsaSet, extractable: boolean): KeyPair =>
     bench.generatePair(mechanisms.mlDsaKeyPairGen(), { VERIFY: true, PARAMETER_SET: mlDsaSets[set].number }, { SIGN: true, EXTRACTABLE: extractable })
@@ -34,8 +31,8 @@ export function probeMlDsa(bench: ProbeBench): void {
     })
   }
   bench.row('wrap-ml-dsa', signing, () => {
-    const { publicKey, privateKey } = pair('ML-DSA-65', true)
-    check('ML-DSA-65', bench.wrapAndBack(privateKey, { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: newerKeyTypes.ML_DSA, SIGN: true }), publicKey)
+    const { publicKey, privateKey } = pair('ML-DSA-87', true)
+    check('ML-DSA-87', bench.wrapAndBack(privateKey, { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: newerKeyTypes.ML_DSA, SIGN: true }), publicKey)
     return ''
   })
   bench.clear()
@@ -51,15 +48,15 @@ export function probeMlKem(bench: ProbeBench): void {
   }
   const check = (set: MlKemSet, privateKey: Handle, publicKey: Handle): void => {
     const { publicBytes, ciphertextBytes } = mlKemSets[set]
-    const there = bench.session.encapsulate(publicKey, secret, ciphertextBytes)
+    const there = bench.session.encapsulate(publicKey, secretAttributes, ciphertextBytes)
     const value = valueOf(there.secret)
     const length = bench.session.get(publicKey, 'VALUE').length
     if (length !== publicBytes || there.ciphertext.length !== ciphertextBytes || value.length !== sharedSecretBytes) {
       throw new WrongAnswer(`a public key of ${length} bytes, a ciphertext of ${there.ciphertext.length}, a secret of ${value.length}`)
     }
-    if (!valueOf(bench.session.decapsulate(privateKey, secret, there.ciphertext)).equals(value)) throw new WrongAnswer('another secret')
+    if (!valueOf(bench.session.decapsulate(privateKey, secretAttributes, there.ciphertext)).equals(value)) throw new WrongAnswer('another secret')
     there.ciphertext[0] = (there.ciphertext[0] ?? 0) ^ 1
-    if (valueOf(bench.session.decapsulate(privateKey, secret, there.ciphertext)).equals(value)) throw new WrongAnswer('the same secret of a changed ciphertext')
+    if (valueOf(bench.session.decapsulate(privateKey, secretAttributes, there.ciphertext)).equals(value)) throw new WrongAnswer('the same secret of a changed ciphertext')
   }
   for (const [name, set] of [['ml-kem-512', 'ML-KEM-512'], ['ml-kem-768', 'ML-KEM-768'], ['ml-kem-1024', 'ML-KEM-1024']] as const) {
     bench.row(name, encapsulating, () => {
@@ -69,8 +66,8 @@ export function probeMlKem(bench: ProbeBench): void {
     })
   }
   bench.row('wrap-ml-kem', encapsulating, () => {
-    const { publicKey, privateKey } = pair('ML-KEM-768', true)
-    check('ML-KEM-768', bench.wrapAndBack(privateKey, { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: newerKeyTypes.ML_KEM, DECAPSULATE: true }), publicKey)
+    const { publicKey, privateKey } = pair('ML-KEM-1024', true)
+    check('ML-KEM-1024', bench.wrapAndBack(privateKey, { CLASS: pkcs11.CKO_PRIVATE_KEY, KEY_TYPE: newerKeyTypes.ML_KEM, DECAPSULATE: true }), publicKey)
     return ''
   })
   bench.clear()

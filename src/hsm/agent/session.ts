@@ -10,7 +10,8 @@ import { newer } from './newer.ts'
 import { query, template, type AttributeName, type Attributes } from './template.ts'
 
 const randomChunkBytes = 1024
-const wrappedLimitBytes = 4096
+/** An ML-DSA-87 private key in PKCS #8, with its seed beside it, is the longest. */
+const wrappedLimitBytes = 8192
 const tagBytes = 16
 /** Luna appends its 16-byte IV to the ciphertext. */
 const appendedIvBytes = 16
@@ -129,7 +130,8 @@ export class Session {
 
   get(object: Handle, name: AttributeName): Buffer {
     const [result] = this.#timed('C_GetAttributeValue', () => this.p11.C_GetAttributeValue(this.handle, object, query(name)))
-    return result === undefined ? Buffer.alloc(0) : Buffer.from(result.value)
+    // A copy of pkcs11js's own already: a second one would stay behind unwiped where it is a secret.
+    return result === undefined ? Buffer.alloc(0) : result.value
   }
 
   set(object: Handle, attributes: Attributes): void {

@@ -21,7 +21,7 @@ describe('the class of a code', () => {
     expect(codes.map(code => [code, usually('C_Encrypt', code)])).toEqual(codes.map(code => [code, expected]))
   })
 
-  it.each(['C_Decrypt', 'C_UnwrapKey'])('is ambiguous for what may be the input\'s fault or the device\'s at %s, and nowhere else', call => {
+  it.each(['C_Decrypt', 'C_UnwrapKey', 'C_Verify', 'C_DecapsulateKey'])('is ambiguous for what may be the input\'s fault or the device\'s at %s, and nowhere else', call => {
     expect([0x05, 0x06, 0x07].map(code => usually(call, code))).toEqual(['ambiguous', 'ambiguous', 'ambiguous'])
     expect([0x05, 0x06, 0x07].map(code => usually('C_DecryptInit', code))).toEqual(['device', 'device', 'configuration'])
     expect(usually(call, 0x30)).toBe('device')
