@@ -4,6 +4,7 @@ import { generateKeyPair } from 'node:crypto'
 import { KmsError } from '../errors.ts'
 import { curves } from '../keys/curve.ts'
 import { isKeySpec, keySpecs } from '../keys/spec.ts'
+import { makeMlKem, makesMlKem } from './ml-kem-pair.ts'
 
 const atOnce = 2
 const mostWaiting = 64
@@ -55,6 +56,7 @@ function makerOf(spec: string): (() => Promise<DataKeyPair>) | undefined {
   if (built?.kind === 'rsa') return () => made(done => { generateKeyPair('rsa', { modulusLength: 8 * built.modulusBytes, publicExponent: 65_537, ...encodings }, done) })
   if (built?.kind === 'ec') return () => made(done => { generateKeyPair('ec', { namedCurve: curves[built.curve].openssl, ...encodings }, done) })
   if (built?.kind === 'edwards') return () => made(done => { generateKeyPair('ed25519', encodings, done) })
+  if (built?.kind === 'mlKem' && makesMlKem()) return () => makeMlKem(built.set)
   return undefined
 }
 
