@@ -2,9 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 // unit: pure code, no processes. system: real Postgres, real tokens, real clients; dist/ is built first by test/support/global.ts,
 // because child and worker entries are taken from dist/.
-const processes = { globalSetup: ['test/support/global.ts'], testTimeout: 60_000, hookTimeout: 120_000, maxWorkers: 2 }
 /** Where `./check --tokens kryoptic` has built that token. */
-const kryoptic = { test: { ...processes, name: 'kryoptic', include: ['test/**/*.kryoptic.test.ts'], sequence: { groupOrder: 2 } } }
+const kryoptic = process.env.TRENT_TEST_KRYOPTIC === undefined ? [] : ['test/**/*.kryoptic.test.ts']
 
 export default defineConfig({
   test: {
@@ -18,14 +17,16 @@ export default defineConfig({
       },
       {
         test: {
-          ...processes,
           name: 'system',
-          include: ['test/**/*.system.test.ts'],
+          include: ['test/**/*.system.test.ts', ...kryoptic],
+          globalSetup: ['test/support/global.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
           // After the unit project: projects that run side by side must agree on the number of workers.
           sequence: { groupOrder: 1 },
         },
       },
-      ...(process.env.TRENT_TEST_KRYOPTIC === undefined ? [] : [kryoptic]),
     ],
   },
 })
