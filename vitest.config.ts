@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 // unit: pure code, no processes. system: real Postgres, real tokens, real clients; dist/ is built first by test/support/global.ts,
 // because child and worker entries are taken from dist/.
+
 /** Where `./check --tokens kryoptic` has built that token. */
 const kryoptic = process.env.TRENT_TEST_KRYOPTIC === undefined ? [] : ['test/**/*.kryoptic.test.ts']
 
