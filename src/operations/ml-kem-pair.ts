@@ -3,7 +3,6 @@
 import { generateKeyPair, generateKeyPairSync } from 'node:crypto'
 import { der, derInteger, tags } from '../keys/der.ts'
 import { mlKemSets, type MlKemSet } from '../keys/post-quantum.ts'
-import type { DataKeyPair } from './key-pairs.ts'
 
 const encodings = { publicKeyEncoding: { type: 'spki', format: 'der' }, privateKeyEncoding: { type: 'pkcs8', format: 'der' } } as const
 const seedBytes = 64
@@ -28,7 +27,7 @@ export function makesMlKem(): boolean {
   }
 }
 
-export function makeMlKem(set: MlKemSet): Promise<DataKeyPair> {
+export function makeMlKem(set: MlKemSet): Promise<{ readonly publicKey: Buffer; readonly privateKey: Buffer }> {
   return new Promise((resolve, reject) => {
     (generateKeyPair as unknown as Generate)(set.toLowerCase(), encodings, (error, publicKey, privateKey) => {
       if (error !== null) {
