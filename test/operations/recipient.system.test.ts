@@ -1,6 +1,6 @@
 // Recipient on every operation that takes it: the enclave opens the answer, by OpenSSL, and nobody else gets the secret.
 import { execFileSync } from 'node:child_process'
-import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -77,8 +77,9 @@ describe('the enclave alone opens the answer of', () => {
     const { CiphertextForRecipient, PublicKey, PrivateKeyCiphertextBlob, ...others } = success(await scene.call('GenerateDataKeyPair', { KeyId: key.id, KeyPairSpec, ...recipient() }))
     expect(Object.keys(others).sort()).toEqual(['KeyId', 'KeyMaterialId', 'KeyPairSpec'])
     const opened = open(CiphertextForRecipient)
-    expect(createPrivateKey({ key: opened, format: 'der', type: 'pkcs8' }).asymmetricKeyType).toBe(KeyPairSpec === 'RSA_4096' ? 'rsa' : 'ec')
-    expect(PublicKey).toBeDefined()
+    const privateKey = createPrivateKey({ key: opened, format: 'der', type: 'pkcs8' })
+    expect(privateKey.asymmetricKeyType).toBe(KeyPairSpec === 'RSA_4096' ? 'rsa' : 'ec')
+    expect(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).toString('base64')).toBe(PublicKey)
     expect(success(await scene.call('Decrypt', { CiphertextBlob: PrivateKeyCiphertextBlob })).Plaintext).toBe(opened.toString('base64'))
   }, 60_000)
 
