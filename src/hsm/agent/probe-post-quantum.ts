@@ -11,6 +11,7 @@ import { mechanisms } from './template.ts'
 
 const signing = [newer.ML_DSA_KEY_PAIR_GEN, newer.ML_DSA]
 const encapsulating = [newer.ML_KEM_KEY_PAIR_GEN, newer.ML_KEM]
+
 export function probeMlDsa(bench: ProbeBench): void {
   const pair = (set: MlDsaSet, extractable: boolean): KeyPair =>
     bench.generatePair(mechanisms.mlDsaKeyPairGen(), { VERIFY: true, PARAMETER_SET: mlDsaSets[set].number }, { SIGN: true, EXTRACTABLE: extractable })

@@ -4,10 +4,10 @@ import { invalidCiphertext } from '../../keys/ciphertext.ts'
 import { readPublicKey } from '../../keys/public-key.ts'
 import { encryptOaep, fitsOaep } from '../../keys/rsa-encryption.ts'
 import { keySpecs, rsaEncryptionAlgorithms, type RsaEncryptionAlgorithm } from '../../keys/spec.ts'
+import type { Device } from './device.ts'
 import { FrameError } from './frames.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { unpadOaep } from './oaep.ts'
-import type { Profile } from './profile.ts'
 import { Refused } from './refused.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
@@ -17,11 +17,6 @@ const byNumber: ReadonlyMap<number | undefined, RsaEncryptionAlgorithm> = new Ma
   Object.entries(rsaEncryptionAlgorithms).map(([name, { number }]) => [number, name as RsaEncryptionAlgorithm]))
 
 export const isRsa = ({ spec }: OpenKey): boolean => keySpecs[spec].built?.kind === 'rsa'
-
-interface Device {
-  readonly session: Session
-  readonly profile: Profile
-}
 
 /** `number`: the algorithm's, one byte. @throws InvalidCiphertextException for whatever is wrong in the ciphertext; FrameError; Fault from the HSM */
 export function decryptRsa({ session, profile }: Device, { handle, spec }: OpenKey, number: Buffer, ciphertext: Buffer): Buffer {

@@ -5,21 +5,16 @@ import { digestInfo } from '../../keys/rsa-signature.ts'
 import { ed25519 } from '../../keys/curve.ts'
 import { mlDsaSets } from '../../keys/post-quantum.ts'
 import { digestSigning, keySpecs, messageLimitBytes, messageSigning, signingNumbers, signsDigests, type DigestSigning, type SigningAlgorithm } from '../../keys/spec.ts'
+import type { Device } from './device.ts'
 import { FrameError } from './frames.ts'
 import type { OpenKey } from './keys-in-use.ts'
 import { Refused } from './refused.ts'
-import type { Profile } from './profile.ts'
 import { withPublicKey } from './public-object.ts'
 import type { Session } from './session.ts'
 import { mechanisms } from './template.ts'
 
 const byNumber: ReadonlyMap<number | undefined, SigningAlgorithm> = new Map(
   Object.entries(signingNumbers).map(([name, number]) => [number, name as SigningAlgorithm]))
-
-interface Device {
-  readonly session: Session
-  readonly profile: Profile
-}
 
 /** An ML-DSA-87 signature; one of RSA-4096 has 512 bytes. */
 const signatureLimitBytes = 4_627
